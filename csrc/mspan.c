@@ -1,0 +1,190 @@
+/* Spans as bitmaps of slots, and the lists that they stand in.
+ *
+ * Slots leave a span in laps: freeindex walks up from 0 over the slots that are in, and starts
+ * again when a lap is over.  A slot that comes back behind freeindex waits for the next lap.
+ * Invariants (mspan_check walks them):
+ *   alloc_cache is the word of alloc_bits that freeindex lies in, inverted and shifted, with zeros
+ *   for slots that do not exist: it is 0 when no slot is left in that word;
+ *   freeindex <= nfresh <= nelems, and no slot from nfresh on is out;
+ *   alloc_count = popcount(alloc_bits).
+ * Lock: the caller holds the one that mspan.h names; nothing is locked here. */
+#include "mspan.h"
+
+#include "fatal.h"
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+void mspan_list_init(struct mspan_list *l) { *l = (struct mspan_list){NULL, NULL, 0}; }
+
+/* Puts s between two neighbours in l; NULL stands for the end of the list. */
+static void list_link(struct mspan_list *l, struct mspan *s, struct mspan *prev,
+                      struct mspan *next) {
+    if (GA_UNLIKELY(s->list != NULL || s->next != NULL || s->prev != NULL))
+        ga_throw("mspan_list: span %p is already in list %p", (void *)s, (void *)s->list);
+    s->list = l;
+    s->prev = prev;
+    s->next = next;
+    *(prev ? &prev->next : &l->first) = s;
+    *(next ? &next->prev : &l->last) = s;
+    l->length++;
+}
+
+void mspan_list_insert(struct mspan_list *l, struct mspan *s) { list_link(l, s, NULL, l->first); }
+
+void mspan_list_insert_back(struct mspan_list *l, struct mspan *s) {
+    list_link(l, s, l->last, NULL);
+}
+
+void mspan_list_remove(struct mspan_list *l, struct mspan *s) {
+    if (GA_UNLIKELY(s->list != l))
+        ga_throw("mspan_list: span %p is in list %p, not in %p", (void *)s, (void *)s->list,
+                 (void *)l);
+    *(s->prev ? &s->prev->next : &l->first) = s->next;
+    *(s->next ? &s->next->prev : &l->last) = s->prev;
+    l->length--;
+    s->list = NULL;
+    s->next = s->prev = NULL;
+}
+
+/* ---- slots ---------------------------------------------------------------------------------- */
+
+/* What alloc_cache has to be, by alloc_bits and freeindex alone. */
+static uint64_t window(const struct mspan *s) {
+    unsigned word = s->freeindex / 64u;
+    if (s->freeindex >= s->nelems)
+        return 0;
+    uint64_t free = ~s->alloc_bits[word];
+    unsigned slots = s->nelems - word * 64u; /* from this word on */
+    if (slots < 64)
+        free &= ((uint64_t)1 << slots) - 1;
+    return free >> (s->freeindex % 64u);
+}
+
+void mspan_refill_alloc_cache(struct mspan *s) { s->alloc_cache = window(s); }
+
+void mspan_init_slots(struct mspan *s, spanclass_t spc) {
+    unsigned sizeclass = spanclass_sizeclass(spc);
+    GA_CHECK(sizeclass < GA_NUM_SIZE_CLASSES && s->alloc_bits != NULL);
+    s->spanclass = spc;
+    s->divmagic = class_to_divmagic[sizeclass]; /* large: 0, any offset is in slot 0 */
+    if (sizeclass == 0) {
+        s->elemsize = mspan_bytes(s);
+        s->nelems = 1;
+    } else {
+        GA_CHECK(s->npages == class_to_allocnpages[sizeclass]);
+        s->elemsize = class_to_size[sizeclass];
+        s->nelems = (uint16_t)(mspan_bytes(s) / s->elemsize);
+    }
+    s->freeindex = 0;
+    s->alloc_count = 0;
+    s->nfresh = 0;
+    mspan_refill_alloc_cache(s);
+}
+
+/* Moves freeindex up to a word with a free slot in it; false if this lap is over. */
+static bool seek_window(struct mspan *s) {
+    while (s->alloc_cache == 0) {
+        unsigned next = (s->freeindex + 64u) & ~63u;
+        s->freeindex = (uint16_t)ga_min(next, s->nelems);
+        if (s->freeindex == s->nelems)
+            return false;
+        mspan_refill_alloc_cache(s);
+    }
+    return true;
+}
+
+/* Marks the slots of `chosen`, a non-empty set of the lowest free slots of the window, as taken and
+ * moves freeindex behind them. */
+static void take_from_window(struct mspan *s, uint64_t chosen, unsigned count) {
+    unsigned last = ga_log2(chosen);
+    s->alloc_bits[s->freeindex / 64u] |= chosen << (s->freeindex % 64u);
+    s->alloc_count = (uint16_t)(s->alloc_count + count);
+    s->freeindex = (uint16_t)(s->freeindex + last + 1);
+    if (s->freeindex > s->nfresh)
+        s->nfresh = s->freeindex;
+    if (s->freeindex % 64u == 0)
+        mspan_refill_alloc_cache(s);
+    else
+        s->alloc_cache = s->alloc_cache >> last >> 1; /* last + 1 may be 64 */
+}
+
+unsigned mspan_next_free_index(struct mspan *s) {
+    if (!seek_window(s))
+        return s->nelems;
+    uint64_t lowest = s->alloc_cache & -s->alloc_cache;
+    unsigned i = s->freeindex + ga_ctz64(lowest);
+    take_from_window(s, lowest, 1);
+    return i;
+}
+
+size_t mspan_take(struct mspan *s, size_t want, void **out) {
+    size_t n = 0;
+    bool wrapped = false;
+    want = ga_min(want, (size_t)(s->nelems - s->alloc_count));
+    while (n < want) {
+        if (!seek_window(s)) {
+            if (GA_UNLIKELY(wrapped))
+                ga_throw("mspan_take: span %p has fewer free slots than it counts", (void *)s);
+            wrapped = true;
+            s->freeindex = 0;
+            mspan_refill_alloc_cache(s);
+            continue;
+        }
+        uintptr_t base = s->start_addr + s->freeindex * s->elemsize;
+        size_t elemsize = s->elemsize, before = n;
+        uint64_t left = s->alloc_cache;
+        do {
+            out[n++] = (void *)(base + ga_ctz64(left) * elemsize);
+            left &= left - 1;
+        } while (left != 0 && n < want);
+        take_from_window(s, s->alloc_cache ^ left, (unsigned)(n - before));
+    }
+    return n;
+}
+
+void mspan_put(struct mspan *s, unsigned i) {
+    if (GA_UNLIKELY(i >= s->nelems || !mspan_is_taken(s, i)))
+        ga_throw("mspan_put: slot %u of span %p is not out", i, (void *)s);
+    s->alloc_bits[i / 64] &= ~((uint64_t)1 << (i % 64));
+    s->alloc_count--;
+    if (i >= s->freeindex && i / 64 == s->freeindex / 64u)
+        s->alloc_cache |= (uint64_t)1 << (i - s->freeindex);
+}
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+static void check_slots(const struct mspan *s) {
+    unsigned sizeclass = spanclass_sizeclass(s->spanclass);
+    GA_CHECK(sizeclass < GA_NUM_SIZE_CLASSES);
+    GA_CHECK(s->divmagic == class_to_divmagic[sizeclass]);
+    if (sizeclass == 0)
+        GA_CHECK(s->nelems == 1 && s->elemsize == mspan_bytes(s));
+    else
+        GA_CHECK(s->npages == class_to_allocnpages[sizeclass] &&
+                 s->elemsize == class_to_size[sizeclass] &&
+                 s->nelems == mspan_bytes(s) / s->elemsize);
+    GA_CHECK(s->freeindex <= s->nfresh && s->nfresh <= s->nelems);
+
+    unsigned count = 0;
+    for (unsigned word = 0; word < mspan_bits_words(s->nelems); word++) {
+        unsigned fresh = s->nfresh > word * 64 ? s->nfresh - word * 64 : 0;
+        count += ga_popcount64(s->alloc_bits[word]);
+        GA_CHECK(fresh >= 64 || s->alloc_bits[word] >> fresh == 0);
+    }
+    GA_CHECK(count == s->alloc_count);
+    GA_CHECK(s->alloc_cache == window(s));
+}
+
+void mspan_check(const struct mspan *s) {
+    if (s->state == MSPAN_DEAD)
+        return;
+    GA_CHECK(s->npages > 0 && s->start_addr % GA_PAGE_SIZE == 0);
+    if (s->list == NULL) {
+        GA_CHECK(s->next == NULL && s->prev == NULL);
+    } else {
+        GA_CHECK((s->prev ? s->prev->next : s->list->first) == s);
+        GA_CHECK((s->next ? s->next->prev : s->list->last) == s);
+    }
+    if (s->state == MSPAN_IN_USE)
+        check_slots(s);
+}
