@@ -1,0 +1,152 @@
+/* os on Linux: mmap and friends, membarrier, clock, entropy.
+ *
+ * Prepared memory stays mapped readable and writable: MADV_DONTNEED drops its pages at once, so the
+ * resident size tells the truth and the next touch reads zero; os_used then has nothing to do.
+ * Reserved memory is PROT_NONE and MAP_NORESERVE: it is not counted against the commit limit.
+ * Nothing here knows the size of a page of the operating system but os_page_size.
+ * Lock: none; the kernel's. */
+#include "os.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fatal.h"
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define GA_THREAD_SANITIZER 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define GA_THREAD_SANITIZER 1
+#endif
+
+void os_init(struct os *os) {
+    atomic_init(&os->ncalls, 0);
+    atomic_init(&os->fail_at, 0);
+    atomic_init(&os->fail_all, false);
+}
+
+/* Counts a call.  True: a test wants this one to fail. */
+static bool os_call_fails(struct os *os) {
+    uint64_t n = atomic_fetch_add_explicit(&os->ncalls, 1, memory_order_relaxed) + 1;
+    uint64_t at = atomic_load_explicit(&os->fail_at, memory_order_relaxed);
+    if (GA_LIKELY(at == 0) || n < at)
+        return false;
+    return n == at || atomic_load_explicit(&os->fail_all, memory_order_relaxed);
+}
+
+size_t os_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+static void *map_anonymous(void *hint, size_t nbytes, int prot, int flags) {
+    void *p = mmap(hint, nbytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* The kernel may be unable to cut a mapping in two (vm.max_map_count).  Then the address range is
+ * lost to us, but its memory need not be. */
+static void unmap(void *p, size_t nbytes) {
+    if (nbytes == 0 || munmap(p, nbytes) == 0)
+        return;
+    GA_CHECK(errno == ENOMEM);
+    madvise(p, nbytes, MADV_DONTNEED);
+}
+
+void *os_alloc(struct os *os, size_t nbytes) {
+    if (os_call_fails(os))
+        return NULL;
+    return map_anonymous(NULL, nbytes, PROT_READ | PROT_WRITE, 0);
+}
+
+/* A plain hint, without MAP_FIXED_NOREPLACE: kernels that don't know that flag and ThreadSanitizer,
+ * which moves hints, both answer with another address, and that is what our contract allows. */
+void *os_reserve(struct os *os, void *hint, size_t nbytes) {
+    if (os_call_fails(os))
+        return NULL;
+    return map_anonymous(hint, nbytes, PROT_NONE, MAP_NORESERVE);
+}
+
+void *os_reserve_aligned(struct os *os, size_t nbytes, size_t align) {
+    size_t slack = align - os_page_size();
+    if (os_call_fails(os) || nbytes > SIZE_MAX - slack)
+        return NULL;
+    char *p = map_anonymous(NULL, nbytes + slack, PROT_NONE, MAP_NORESERVE);
+    if (p == NULL)
+        return NULL;
+    size_t before = ga_align_up((uintptr_t)p, align) - (uintptr_t)p;
+    unmap(p, before);
+    unmap(p + before + nbytes, slack - before);
+    return p + before;
+}
+
+bool os_map(struct os *os, void *p, size_t nbytes) {
+    if (os_call_fails(os))
+        return false;
+    if (mprotect(p, nbytes, PROT_READ | PROT_WRITE) == 0)
+        return true;
+    mprotect(p, nbytes, PROT_NONE); /* it may have got half way */
+    return false;
+}
+
+bool os_used(struct os *os, void *p, size_t nbytes) {
+    (void)p;
+    (void)nbytes;
+    return !os_call_fails(os);
+}
+
+bool os_unused(struct os *os, void *p, size_t nbytes) {
+    return !os_call_fails(os) && madvise(p, nbytes, MADV_DONTNEED) == 0;
+}
+
+/* Counted like the others, but giving back cannot fail. */
+void os_free(struct os *os, void *p, size_t nbytes) {
+    (void)os_call_fails(os);
+    unmap(p, nbytes);
+}
+
+static int membarrier(int command) { return (int)syscall(SYS_membarrier, command, 0, 0); }
+
+bool os_barrier_init(void) {
+#ifdef GA_THREAD_SANITIZER
+    return false; /* it does not see the barrier and would report every handshake as a race */
+#else
+    int commands = membarrier(MEMBARRIER_CMD_QUERY);
+    return commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) &&
+           membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+#endif
+}
+
+void os_barrier(void) { GA_CHECK(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0); }
+
+uint64_t os_nanotime(void) {
+    struct timespec t;
+    GA_CHECK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t os_entropy(void) {
+    uint64_t v;
+    /* never wait for the kernel's pool: early in boot a clock and an address must do */
+    if (getrandom(&v, sizeof v, GRND_NONBLOCK) != (ssize_t)sizeof v)
+        v = (os_nanotime() ^ (uintptr_t)&v ^ (uint64_t)getpid() << 32) * 0x9e3779b97f4a7c15u;
+    return v;
+}
+
+void os_write(int fd, const char *text, size_t nbytes) {
+    while (nbytes > 0) {
+        ssize_t n = write(fd, text, nbytes);
+        if (n < 0 && errno != EINTR)
+            return;
+        if (n > 0) {
+            text += n;
+            nbytes -= (size_t)n;
+        }
+    }
+}
+
+void os_yield(void) { sched_yield(); }
