@@ -11,8 +11,8 @@
 #include "config.h"
 #include "fatal.h"
 
-void fixalloc_init(struct fixalloc *f, size_t size, size_t align, struct persistentalloc *persistent,
-                   _Atomic uint64_t *stat) {
+void fixalloc_init(struct fixalloc *f, size_t size, size_t align,
+                   struct persistentalloc *persistent, _Atomic uint64_t *stat) {
     align = ga_max(align, sizeof(void *)); /* the list link */
     GA_CHECK(size > 0 && ga_is_pow2(align));
     *f = (struct fixalloc){

@@ -1,9 +1,9 @@
 /* lock: mutexes, and in debug builds the proof that they are taken in rising rank.
  *
  * Each thread keeps the mutexes that it holds on a small stack.  Invariant: ranks on it rise
- * strictly from bottom to top, so there are never more than there are ranks.  The check comes before
- * the wait: a wrong order dies with a message even on the runs where it would not have deadlocked.
- * The stack is the thread's own and needs no lock. */
+ * strictly from bottom to top, so there are never more than there are ranks.  The check comes
+ * before the wait: a wrong order dies with a message even on the runs where it would not have
+ * deadlocked.  The stack is the thread's own and needs no lock. */
 #include "lock.h"
 
 #include "fatal.h"
