@@ -1,0 +1,24 @@
+"""What all tests share: the seed of the random ones, and the builder of the C core."""
+
+import os
+import random
+
+import cbuild
+import pytest
+
+SEED = int(os.environ.get("GOALLOC_SEED") or str(random.getrandbits(32)), 0)
+
+
+def pytest_report_header(config):
+    return f"GOALLOC_SEED={SEED}"
+
+
+@pytest.fixture(scope="session")
+def seed():
+    """Replays a random test when GOALLOC_SEED is set to what the header of the failed run said."""
+    return SEED
+
+
+@pytest.fixture(scope="session")
+def builder(tmp_path_factory):
+    return cbuild.Builder(tmp_path_factory.mktemp("csrc"))
