@@ -1,0 +1,62 @@
+/* Size classes against the obvious slow version, for every request and every offset. */
+#include "check.h"
+#include "mspan.h"
+
+static unsigned slow_class(size_t n) {
+    unsigned c = 1;
+    while (class_to_size[c] < n)
+        c++;
+    return c;
+}
+
+static void test_every_request(void) {
+    for (size_t n = 0; n <= GA_MAX_SMALL_SIZE; n++) {
+        CHECK_EQ(size_to_class(n), slow_class(n));
+        CHECK_EQ(roundupsize(n), class_to_size[slow_class(n)]);
+    }
+}
+
+static void test_large_requests(void) {
+    const size_t page = GA_PAGE_SIZE, small = GA_MAX_SMALL_SIZE;
+    CHECK_EQ(roundupsize(small + 1), small + page);
+    CHECK_EQ(roundupsize(small + page), small + page);
+    CHECK_EQ(roundupsize(small + page + 1), small + 2 * page);
+    CHECK_EQ(roundupsize((size_t)1 << 40), (size_t)1 << 40);
+}
+
+static void test_every_offset(void) {
+    for (unsigned c = 1; c < GA_NUM_SIZE_CLASSES; c++) {
+        struct mspan s = {.npages = class_to_allocnpages[c], .divmagic = class_to_divmagic[c]};
+        for (size_t offset = 0; offset < mspan_bytes(&s); offset++)
+            CHECK_EQ(mspan_objindex(&s, offset), offset / class_to_size[c]);
+        size_t most = mspan_bytes(&s) / class_to_size[c];
+        CHECK(most >= 1 && most <= GA_MAX_SLOTS_PER_SPAN);
+    }
+}
+
+static void test_alignment(void) {
+    for (unsigned c = 1; c < GA_NUM_SIZE_CLASSES; c++)
+        CHECK(class_to_size[c] % 16 == 0 || class_to_size[c] == 8);
+}
+
+static void test_span_classes(void) {
+    for (unsigned c = 0; c < GA_NUM_SIZE_CLASSES; c++) {
+        for (int noscan = 0; noscan < 2; noscan++) {
+            spanclass_t spc = make_spanclass(c, noscan);
+            CHECK(spc < GA_NUM_SPAN_CLASSES);
+            CHECK_EQ(spanclass_sizeclass(spc), c);
+            CHECK_EQ(spanclass_noscan(spc), noscan);
+        }
+    }
+    CHECK_EQ(class_to_size[spanclass_sizeclass(GA_TINY_SPAN_CLASS)], GA_TINY_SIZE);
+    CHECK(spanclass_noscan(GA_TINY_SPAN_CLASS));
+}
+
+int main(void) {
+    test_every_request();
+    test_large_requests();
+    test_every_offset();
+    test_alignment();
+    test_span_classes();
+    return check_summary();
+}
