@@ -1,0 +1,90 @@
+"""The allocators compared: each one is a way to start a Python process."""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from interpreter import Interpreter, clean_environment
+
+# name of the contender -> stems of the shared library, the first found is taken
+_PEERS = {
+    "mimalloc": ("libmimalloc.so",),
+    "jemalloc": ("libjemalloc.so",),
+    "tcmalloc": ("libtcmalloc_minimal.so", "libtcmalloc.so"),
+}
+_LIBRARY_DIRS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib")
+
+
+@dataclass(frozen=True)
+class Contender:
+    name: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    args: tuple[str, ...] = ()  # between the interpreter and the script
+    library: str | None = None  # must be mapped while measuring
+    install: bool = False  # the script calls goalloc.install()
+    mode: str | None = None  # what goalloc.mode() must say
+
+    def command(self, python: Interpreter, script: Path, job: str) -> list[str]:
+        return [python.path, *self.args, str(script), job]
+
+    def environment(self) -> dict[str, str]:
+        return {**clean_environment(), **self.env}
+
+    def requirements(self) -> dict:
+        return {"library": self.library, "install": self.install, "mode": self.mode}
+
+
+def find_library(stems: tuple[str, ...]) -> str | None:
+    """Where a shared library is, after the linker's cache and then the usual directories."""
+    try:
+        cache = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
+    except OSError:
+        cache = ""
+    cached = [line.split(" => ")[-1].strip() for line in cache.splitlines() if " => " in line]
+    for stem in stems:
+        found = [path for path in cached if Path(path).name.startswith(stem)]
+        for directory in _LIBRARY_DIRS:
+            found += map(str, sorted(Path(directory).glob(f"{stem}*")))
+            found += map(str, sorted(Path(directory).glob(f"*-linux-gnu/{stem}*")))
+        if found:
+            return found[0]
+    return None
+
+
+def _goalloc(python: Interpreter) -> list[Contender]:
+    if python.goalloc is None:
+        return []
+    launch = python.goalloc["launch"]
+    args = ("-m", "goalloc", "run") if launch is None else ()
+    env = launch or {}
+    linear = {**env, "GOALLOC_LAYOUT": "linear"}
+    return [
+        Contender("goalloc", env, args, mode="launch"),
+        Contender("goalloc-linear", linear, args, mode="launch"),
+        Contender("goalloc-import", install=True, mode="import"),
+    ]
+
+
+def available(python: Interpreter) -> list[Contender]:
+    """The contenders this machine and this interpreter can run; stock comes first."""
+    found = [Contender("stock"), *_goalloc(python)]
+    for name, stems in _PEERS.items():
+        library = find_library(stems)
+        if library is not None:
+            env = {"PYTHONMALLOC": "malloc", "LD_PRELOAD": library}
+            found.append(Contender(name, env, library=library))
+    found.append(Contender("glibc", {"PYTHONMALLOC": "malloc"}))
+    return found
+
+
+def choose(python: Interpreter, names: list[str] | None, baseline: str) -> list[Contender]:
+    """The contenders asked for, with the baseline always among them and first."""
+    found = {contender.name: contender for contender in available(python)}
+    wanted = dict.fromkeys([baseline, *(found if names is None else names)])
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise LookupError(
+            f"{python.path} can't run {', '.join(missing)}; it can run {', '.join(found)}"
+        )
+    return [found[name] for name in wanted]

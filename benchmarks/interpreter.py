@@ -1,0 +1,82 @@
+"""A Python interpreter under measurement: what it is, and the `_pairs` extension built for it."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CHILD = HERE / "child.py"
+
+# What would change the allocator behind a contender's back.
+_ALLOCATOR_VARIABLES = ("PYTHONMALLOC", "LD_PRELOAD", "GLIBC_TUNABLES")
+_ALLOCATOR_PREFIXES = ("GOALLOC_", "MALLOC_", "MIMALLOC_", "TCMALLOC_")
+
+
+DOMAINS = {
+    "obj": ("PyObject_Malloc", "PyObject_Free"),
+    "mem": ("PyMem_Malloc", "PyMem_Free"),
+    "raw": ("PyMem_RawMalloc", "PyMem_RawFree"),
+}
+
+
+class ChildFailed(Exception):
+    """A measuring process ended badly; the text says how."""
+
+
+def clean_environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _ALLOCATOR_VARIABLES and not name.startswith(_ALLOCATOR_PREFIXES)
+    }
+
+
+def run_json(command: list[str], env: dict[str, str], cwd: Path) -> dict:
+    """Run a command whose last line of output is JSON.
+
+    The working directory is the build directory: a `goalloc` folder where the harness was started
+    must not pass for the installed package.
+    """
+    done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    if done.returncode != 0 or not lines:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise ChildFailed(f"exit status {done.returncode}: {reason[0]}")
+    return json.loads(lines[-1])
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    path: str
+    build_dir: Path  # holds _pairs for this interpreter
+    version: str
+    shared: bool  # libpython is a shared library, not linked into the executable
+    goalloc: dict | None  # None when goalloc isn't installed there
+
+    @property
+    def label(self) -> str:
+        return f"{self.version}-{'shared' if self.shared else 'linked-in'}"
+
+    def job(self, **job) -> str:
+        return json.dumps({"build_dir": str(self.build_dir), **job})
+
+
+def prepare(path: str, build_dir: Path, domain: str, touch: bool) -> Interpreter:
+    """Look at the interpreter and build `_pairs` for it in build_dir."""
+    # Absolute, for the children run elsewhere; links stay: a venv's python is one.
+    path = os.path.abspath(shutil.which(path) or path)
+    build_dir.mkdir(parents=True)
+    facts = run_json([path, str(CHILD), "--describe"], clean_environment(), build_dir)
+    malloc, free = DOMAINS[domain]
+    compiler = os.environ.get("CC", "cc").split()
+    command = [*compiler, "-O2", "-shared", "-fPIC"]
+    command += [f"-DPAIRS_MALLOC={malloc}", f"-DPAIRS_FREE={free}", f"-DPAIRS_TOUCH={int(touch)}"]
+    command += [f"-I{include}" for include in facts["includes"]]
+    command += [str(HERE / "pairs" / "_pairs.c"), "-o", str(build_dir / f"_pairs{facts['suffix']}")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ChildFailed(f"cannot build _pairs for {path}:\n{done.stderr.strip()}")
+    return Interpreter(path, build_dir, facts["version"], facts["shared"], facts["goalloc"])

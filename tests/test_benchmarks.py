@@ -1,0 +1,97 @@
+"""The benchmark harness measures, prints and writes what its readers expect; no times are judged."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+PATTERNS = ["lifo", "fifo", "random", "replace", "mixed"]
+
+
+def run(script: str, *args: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(BENCHMARKS / script), *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def measure(script: str, file: Path, *args: str) -> tuple[dict, list[list[str]]]:
+    """The JSON written, and the words of each line printed."""
+    small = ["--quick", "--sizes", "64", "--live", "1000", "--contenders", "stock"]
+    done = run(script, *small, "--json", str(file), *args)
+    assert done.returncode == 0, done.stderr
+    return json.loads(file.read_text()), [line.split() for line in done.stdout.splitlines()]
+
+
+def test_timing_writes_table_and_json(tmp_path):
+    result, lines = measure("run_pairs.py", tmp_path / "pairs.json", "--rounds", "2")
+    assert result["kind"] == "pairs"
+    assert result["python"].startswith(sys.version.split()[0])
+    assert [row["pattern"] for row in result["rows"]] == PATTERNS
+    for row in result["rows"]:
+        assert row["contender"] == "stock"
+        assert row["failure"] is None
+        assert len(row["ns"]) == 2 and min(row["ns"]) > 0
+        assert row["ratio"] == 1.0
+        header = [row["pattern"], row["size"]]
+        assert lines[lines.index(header) + 1] == ["stock", f"{row['value']:.1f}"]
+
+
+@pytest.mark.parametrize("domain", ["obj", "mem", "raw"])
+def test_every_domain_and_touching_runs(tmp_path, domain):
+    result, _ = measure(
+        "run_pairs.py", tmp_path / "pairs.json", "--domain", domain, "--touch", "--patterns", "lifo"
+    )
+    assert result["settings"]["domain"] == domain
+    assert result["settings"]["touch"] is True
+    assert result["rows"][0]["value"] > 0
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+def test_instruction_counts_repeat(tmp_path):
+    first, _ = measure("instructions.py", tmp_path / "first.json", "--patterns", "lifo")
+    again, _ = measure("instructions.py", tmp_path / "again.json", "--patterns", "lifo")
+    [row] = first["rows"]
+    assert row["failure"] is None
+    assert row["value"] >= 10  # two calls and a loop can't be fewer
+    assert again["rows"][0]["value"] == row["value"]
+
+
+def test_unknown_contender_is_refused():
+    done = run("run_pairs.py", "--quick", "--contenders", "nonesuch")
+    assert done.returncode == 2
+    assert "nonesuch" in done.stderr and "stock" in done.stderr
+
+
+def test_failing_contender_is_reported_and_the_rest_measured(tmp_path):
+    """A block larger than any address space can't be had: the cell fails, and says so."""
+    done = run(
+        "run_pairs.py", "--quick", "--contenders", "stock", "--patterns", "replace", "--live", "1",
+        "--sizes", "64", str(1 << 60), "--json", str(tmp_path / "pairs.json"),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"failed: stock replace {1 << 60}" in done.stderr
+    small, large = json.loads((tmp_path / "pairs.json").read_text())["rows"]
+    assert small["failure"] is None and small["value"] > 0
+    assert "MemoryError" in large["failure"] and large["value"] is None
+
+
+def test_markdown_sections_are_generated(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import report
+
+    result, _ = measure("run_pairs.py", tmp_path / "pairs-1.json", "--patterns", "lifo")
+    readme = tmp_path / "README.md"
+    readme.write_text((BENCHMARKS / "README.md").read_text())
+    report.rewrite_readme(readme, tmp_path)
+    once = readme.read_text()
+    [row] = result["rows"]
+    assert f"| lifo | 64 |\n|---|---:|\n| stock | {row['value']:.1f} |\n" in once
+    report.rewrite_readme(readme, tmp_path)
+    assert readme.read_text() == once
+
+    readme.write_text("<!-- table: pairs nonesuch -->\n<!-- end -->")
+    with pytest.raises(ValueError, match="nonesuch"):
+        report.rewrite_readme(readme, tmp_path)
