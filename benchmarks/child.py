@@ -1,12 +1,13 @@
 """Runs inside the interpreter under measurement; prints one line of JSON.
 
-    child.py --describe     what this interpreter is
-    child.py JOB            JOB is JSON: one pattern to run, and what must be true while it runs
+child.py --describe     what this interpreter is
+child.py JOB            JOB is JSON: one pattern to run, and what must be true while it runs
 """
 
 import json
 import os
 import sys
+from typing import Any
 
 
 def mapped(name: str) -> bool:
@@ -14,7 +15,7 @@ def mapped(name: str) -> bool:
         return any(name in line for line in maps)
 
 
-def describe_goalloc() -> dict | None:
+def describe_goalloc() -> dict[str, Any] | None:
     """The environment of launch mode as a difference from ours; None without goalloc."""
     try:
         import goalloc
@@ -29,7 +30,7 @@ def describe_goalloc() -> dict | None:
     return {"version": goalloc.__version__, "launch": launch}
 
 
-def describe() -> dict:
+def describe() -> dict[str, Any]:
     import sysconfig
 
     paths = sysconfig.get_paths()
@@ -42,7 +43,7 @@ def describe() -> dict:
     }
 
 
-def require_allocator(job: dict) -> None:
+def require_allocator(job: dict[str, Any]) -> None:
     """Fail when the contender isn't the allocator at work: its numbers would be another's."""
     if job["library"] and not mapped(os.path.basename(os.path.realpath(job["library"]))):
         sys.exit(f"{job['library']} isn't loaded")
@@ -57,7 +58,7 @@ def require_allocator(job: dict) -> None:
             sys.exit(f"goalloc's mode is {goalloc.mode()}, not {job['mode']}")
 
 
-def run(job: dict) -> dict:
+def run(job: dict[str, Any]) -> dict[str, Any]:
     os.sched_setaffinity(0, {job["cpu"]})
     require_allocator(job)
     sys.path.insert(0, job["build_dir"])

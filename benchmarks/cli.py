@@ -10,27 +10,32 @@ import report
 from cells import LIVE, PATTERNS, QUICK_LIVE, QUICK_SIZES, SIZES, Cell, cells
 from contenders import Contender, choose
 from interpreter import DOMAINS, ChildFailed, Interpreter, prepare
-from runner import machine
+from runner import Row, machine
 
-Measure = Callable[[Interpreter, list[Contender], list[Cell], argparse.Namespace], list[dict]]
+Measure = Callable[[Interpreter, list[Contender], list[Cell], argparse.Namespace], list[Row]]
 
 
 def parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     add = parser.add_argument
-    add("--python", nargs="+", default=[sys.executable], metavar="PATH",
-        help="interpreters to measure (default: this one)")
+    this = [sys.executable]
+    add("--python", nargs="+", default=this, metavar="PATH", help="interpreters (default: this)")
     add("--contenders", nargs="+", metavar="NAME", help="default: all this machine can run")
     add("--baseline", default="stock", metavar="NAME", help="what ratios refer to (default: stock)")
     add("--patterns", nargs="+", choices=PATTERNS, default=PATTERNS, metavar="PATTERN")
     add("--sizes", nargs="+", type=int, metavar="BYTES")
     add("--live", type=int, help="live blocks of the replace pattern")
     add("--domain", choices=DOMAINS, default="obj", help="obj: PyObject_Malloc, and so on")
-    add("--touch", action="store_true", help="write to each block, as a program would")
+    add("--no-touch", dest="touch", action="store_false", help="don't write to the blocks")
     add("--quick", action="store_true", help="few sizes and short runs: to see that it works")
-    add("--json", type=Path, metavar="FILE", help="instead of a file in results/; one --python only")
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="in place of a file in results/; one --python only",
+    )
     add("--markdown", action="store_true", help="measure nothing: fill README.md from results/")
-    return parser  # fmt: skip
+    return parser
 
 
 def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
@@ -44,7 +49,10 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.N
     return options
 
 
-def _measure_one(kind: str, path: str, build_dir: Path, options, measure: Measure) -> bool:
+def _measure_one(
+    kind: str, path: str, build_dir: Path, options: argparse.Namespace, measure: Measure
+) -> bool:
+    """Measure with one interpreter, print and write; False when a contender failed."""
     python = prepare(path, build_dir, options.domain, options.touch)
     contenders = choose(python, options.contenders, options.baseline)
     grid = cells(options.patterns, options.sizes, options.live)
@@ -57,6 +65,7 @@ def _measure_one(kind: str, path: str, build_dir: Path, options, measure: Measur
         "kind": kind,
         "python": python.label,
         "goalloc": python.goalloc and python.goalloc["version"],
+        "libraries": {c.name: Path(c.library).resolve().name for c in contenders if c.library},
         "machine": machine_before,
         "settings": settings,
         "rows": rows,
@@ -70,7 +79,7 @@ def _measure_one(kind: str, path: str, build_dir: Path, options, measure: Measur
 
 
 def main(kind: str, options: argparse.Namespace, measure: Measure) -> int:
-    """Measure with each interpreter; 1 when a contender failed, 2 when nothing could be measured."""
+    """Measure with each interpreter; 1 when a contender failed, 2 when none could run."""
     if options.markdown:
         report.rewrite_readme()
         return 0

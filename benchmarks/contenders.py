@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from interpreter import Interpreter, clean_environment
 
@@ -31,7 +32,7 @@ class Contender:
     def environment(self) -> dict[str, str]:
         return {**clean_environment(), **self.env}
 
-    def requirements(self) -> dict:
+    def requirements(self) -> dict[str, Any]:
         return {"library": self.library, "install": self.install, "mode": self.mode}
 
 

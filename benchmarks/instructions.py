@@ -9,13 +9,14 @@ import re
 import shutil
 import sys
 import tempfile
+from argparse import Namespace
 from pathlib import Path
 
 import cli
 from cells import Cell
 from contenders import Contender
 from interpreter import CHILD, ChildFailed, Interpreter, run_json
-from runner import Progress, core
+from runner import Progress, Row, core
 
 _SHORT, _LONG = 10_000, 30_000
 _LIVE = 100_000  # under callgrind a larger live set only takes longer: no caches are modelled
@@ -52,13 +53,15 @@ def count(python: Interpreter, contender: Contender, cell: Cell) -> float:
     return (counts[2] - counts[1]) / (_LONG - _SHORT)
 
 
-def measure(python, contenders, grid, options) -> list[dict]:
+def measure(
+    python: Interpreter, contenders: list[Contender], grid: list[Cell], options: Namespace
+) -> list[Row]:
     rows = []
     progress = Progress(len(grid) * len(contenders))
     for cell in grid:
         for contender in contenders:
             progress.step(f"{cell.pattern} {cell.column} {contender.name}")
-            row = {"contender": contender.name, "pattern": cell.pattern, "size": cell.column}
+            row: Row = {"contender": contender.name, "pattern": cell.pattern, "size": cell.column}
             row |= {"live": cell.live, "value": None, "ratio": None, "failure": None}
             try:
                 row["value"] = count(python, contender, cell)

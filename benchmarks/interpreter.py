@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CHILD = HERE / "child.py"
@@ -34,7 +35,7 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def run_json(command: list[str], env: dict[str, str], cwd: Path) -> dict:
+def run_json(command: list[str], env: dict[str, str], cwd: Path) -> Any:
     """Run a command whose last line of output is JSON.
 
     The working directory is the build directory: a `goalloc` folder where the harness was started
@@ -54,13 +55,13 @@ class Interpreter:
     build_dir: Path  # holds _pairs for this interpreter
     version: str
     shared: bool  # libpython is a shared library, not linked into the executable
-    goalloc: dict | None  # None when goalloc isn't installed there
+    goalloc: dict[str, Any] | None  # None when goalloc isn't installed there
 
     @property
     def label(self) -> str:
         return f"{self.version}-{'shared' if self.shared else 'linked-in'}"
 
-    def job(self, **job) -> str:
+    def job(self, **job: Any) -> str:
         return json.dumps({"build_dir": str(self.build_dir), **job})
 
 

@@ -1,14 +1,18 @@
 """Results as text tables, as JSON files, and in the marked sections of README.md.
 
-A result is a dict: kind ("pairs" or "instructions"), python, machine, settings, and rows, each with
-contender, pattern, size, value, ratio and failure.
+A result is a dict: kind ("pairs" or "instructions"), python, machine, libraries, settings, and
+rows, each with contender, pattern, size, value, ratio and failure.
 """
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from cells import PATTERNS
+from runner import Row
+
+Result = dict[str, Any]
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -22,12 +26,12 @@ def default_file(kind: str, python: str, quick: bool) -> Path:
     return RESULTS / f"{kind}-{python}{'-quick' if quick else ''}.json"
 
 
-def write_json(result: dict, file: Path) -> None:
+def write_json(result: Result, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def failures(result: dict) -> list[str]:
+def failures(result: Result) -> list[str]:
     return [
         f"{row['contender']} {row['pattern']} {row['size']}: {row['failure']}"
         for row in result["rows"]
@@ -35,7 +39,7 @@ def failures(result: dict) -> list[str]:
     ]
 
 
-def _cell(row: dict | None, baseline: str) -> str:
+def _cell(row: Row | None, baseline: str) -> str:
     if row is None:
         return "-"
     if row["failure"]:
@@ -45,7 +49,7 @@ def _cell(row: dict | None, baseline: str) -> str:
     return f"{row['value']:.{row['digits']}f} ({row['ratio']:.2f})"
 
 
-def grid(result: dict, pattern: str) -> tuple[list[str], list[list[str]]]:
+def grid(result: Result, pattern: str) -> tuple[list[str], list[list[str]]]:
     """The sizes, and one line for each contender: its name, then a cell for each size."""
     rows = [row for row in result["rows"] if row["pattern"] == pattern]
     digits = 1 if result["kind"] == "pairs" else 0
@@ -58,7 +62,7 @@ def grid(result: dict, pattern: str) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def text_tables(result: dict) -> str:
+def text_tables(result: Result) -> str:
     unit = _UNITS[result["kind"]].format(**result["settings"])
     out = [f"Python {result['python']}, {unit}, {describe(result)}"]
     for pattern in dict.fromkeys(row["pattern"] for row in result["rows"]):
@@ -72,13 +76,14 @@ def text_tables(result: dict) -> str:
     return "\n".join(out)
 
 
-def describe(result: dict) -> str:
+def describe(result: Result) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in result["settings"].items())
     machine = result["machine"]
-    return f"{settings}; {machine['cpu']}, {machine['libc']}, Linux {machine['kernel']}"
+    libraries = [machine["libc"], *result["libraries"].values()]
+    return f"{settings}; {machine['cpu']}, Linux {machine['kernel']}, {', '.join(libraries)}"
 
 
-def _load_results(kind: str, results: Path) -> list[dict]:
+def _load_results(kind: str, results: Path) -> list[Result]:
     files = sorted(results.glob(f"{kind}-*.json"))
     found = [json.loads(file.read_text()) for file in files if "-quick" not in file.name]
     return sorted(found, key=lambda result: [int(n) for n in re.findall(r"\d+", result["python"])])
@@ -101,7 +106,7 @@ def _markdown(kind: str, pattern: str, results: Path) -> str:
 def rewrite_readme(readme: Path = README, results: Path = RESULTS) -> None:
     """Fill every `<!-- table: KIND PATTERN -->` section from the JSON files in results/."""
 
-    def fill(match: re.Match) -> str:
+    def fill(match: re.Match[str]) -> str:
         start, kind, pattern, end = match.groups()
         if kind not in _UNITS or pattern not in PATTERNS:
             raise ValueError(f"{readme}: no such table: {kind} {pattern}")

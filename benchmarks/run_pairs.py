@@ -1,12 +1,18 @@
-"""Time malloc+free pairs: `python benchmarks/run_pairs.py --help`; README.md says how to read it."""
+"""Time malloc+free pairs: see `--help`, and README.md on how to read the numbers."""
 
 import sys
+from argparse import Namespace
 
 import cli
-from runner import summarize, time_cells
+from cells import Cell
+from contenders import Contender
+from interpreter import Interpreter
+from runner import Row, summarize, time_cells
 
 
-def measure(python, contenders, grid, options) -> list[dict]:
+def measure(
+    python: Interpreter, contenders: list[Contender], grid: list[Cell], options: Namespace
+) -> list[Row]:
     rows = time_cells(python, contenders, grid, rounds=options.rounds, quick=options.quick)
     summarize(rows, options.baseline)
     return rows

@@ -10,10 +10,13 @@ import platform
 import statistics
 import sys
 import time
+from typing import Any
 
 from cells import Cell
 from contenders import Contender
 from interpreter import CHILD, ChildFailed, Interpreter, run_json
+
+Row = dict[str, Any]  # one contender in one cell: a row of the JSON
 
 _SLICES = 5  # a process times this many runs and reports their median
 
@@ -49,11 +52,11 @@ class Progress:
 
 
 def core() -> int:
-    """The core all measuring processes are pinned to: the last, since the first takes interrupts."""
+    """Where all measuring processes run: the last core, since the first takes interrupts."""
     return max(os.sched_getaffinity(0))
 
 
-def machine() -> dict:
+def machine() -> dict[str, Any]:
     model = platform.processor() or platform.machine()
     with open("/proc/cpuinfo") as cpuinfo:
         for line in cpuinfo:
@@ -79,14 +82,15 @@ def _counts(cell: Cell, quick: bool) -> list[int]:
     return [warm_up] + [pairs // _SLICES] * _SLICES
 
 
-def _time(python: Interpreter, contender: Contender, cell: Cell, quick: bool, cpu: int):
+def _time(python: Interpreter, contender: Contender, cell: Cell, quick: bool, cpu: int) -> float:
     job = python.job(
         pattern=cell.pattern, size=cell.size, live=cell.live, cpu=cpu,
         counts=_counts(cell, quick), **contender.requirements(),
     )  # fmt: skip
     command = contender.command(python, CHILD, job)
     result = run_json(command, contender.environment(), python.build_dir)
-    return statistics.median(result["ns"][1:])
+    ns: list[float] = result["ns"]
+    return statistics.median(ns[1:])
 
 
 def time_cells(
@@ -96,9 +100,9 @@ def time_cells(
     *,
     rounds: int,
     quick: bool,
-) -> list[dict]:
+) -> list[Row]:
     """One row for each contender and cell: the ns per pair of each round, or the failure."""
-    rows = {
+    rows: dict[tuple[str, Cell], Row] = {
         (contender.name, cell): {
             "contender": contender.name, "pattern": cell.pattern, "size": cell.column,
             "live": cell.live, "ns": [], "failure": None,
@@ -122,8 +126,8 @@ def time_cells(
     return list(rows.values())
 
 
-def summarize(rows: list[dict], baseline: str) -> None:
-    """Add to each row its median (`value`) and the median of its within-round ratios to the baseline."""
+def summarize(rows: list[Row], baseline: str) -> None:
+    """Add to each row its median (`value`) and the median of its ratios within the rounds."""
     by_key = {(row["contender"], row["pattern"], row["size"]): row for row in rows}
     for row in rows:
         base = by_key[baseline, row["pattern"], row["size"]]

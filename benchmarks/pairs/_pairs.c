@@ -1,13 +1,13 @@
 /* Malloc/free patterns through CPython's own allocator functions, timed.
  *
- * measure(pattern, size, counts, live) sets a pattern up once, runs it once for each count
- * and returns the nanoseconds per malloc+free pair of each run.  Only the loop of the pattern is
- * timed, and each loop is a function of its own (pairs_lifo, ...), so that callgrind can count its
+ * measure(pattern, size, counts, live) sets a pattern up once, runs it once for each count and
+ * returns the nanoseconds per malloc+free pair of each run.  Only the loop of the pattern is timed,
+ * and each loop is a function of its own (pairs_lifo, ...), so that callgrind can count its
  * instructions alone.
  *
  * The domain is chosen when this is built, so that each call is the direct one of any extension.
- * Blocks aren't written to unless built with -DPAIRS_TOUCH=1: an allocator that keeps its free list
- * inside the blocks pays for that itself.
+ * Each block is written to, as a program would, unless built with -DPAIRS_TOUCH=0: the first write
+ * to a cold block then falls to those allocators alone that keep their free list inside the blocks.
  *
  * Lock: the GIL is held throughout, as the obj domain demands. */
 #define PY_SSIZE_T_CLEAN
@@ -22,7 +22,7 @@
 #endif
 
 #ifndef PAIRS_TOUCH
-#define PAIRS_TOUCH 0
+#define PAIRS_TOUCH 1
 #endif
 
 enum {
@@ -101,6 +101,7 @@ __attribute__((noinline)) void pairs_random(struct plan *plan, size_t npairs) {
     }
 }
 
+/* The new block comes before the old one goes, as when a Python variable is assigned to. */
 __attribute__((noinline)) void pairs_replace(struct plan *plan, size_t npairs) {
     void **blocks = plan->blocks;
     size_t size = plan->size;
@@ -108,9 +109,10 @@ __attribute__((noinline)) void pairs_replace(struct plan *plan, size_t npairs) {
     uint64_t rng = plan->rng;
     for (size_t i = npairs; i > 0; i--) {
         size_t victim = random_below(&rng, nblocks);
-        PAIRS_FREE(blocks[victim]);
+        void *old = blocks[victim];
         blocks[victim] = PAIRS_MALLOC(size);
         use(blocks[victim]);
+        PAIRS_FREE(old);
     }
     plan->rng = rng;
 }
@@ -122,9 +124,10 @@ __attribute__((noinline)) void pairs_mixed(struct plan *plan, size_t npairs) {
     uint64_t rng = plan->rng;
     for (size_t i = npairs; i > 0; i--) {
         size_t victim = random_below(&rng, nblocks);
-        PAIRS_FREE(blocks[victim]);
+        void *old = blocks[victim];
         blocks[victim] = PAIRS_MALLOC(sizes[i % MIXED_SIZES]);
         use(blocks[victim]);
+        PAIRS_FREE(old);
     }
     plan->rng = rng;
 }
