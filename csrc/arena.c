@@ -1,0 +1,341 @@
+/* See arena.h for what an arena is, malloc.c for the overview. */
+#include "arena.h"
+
+#include <string.h>
+
+#include "fatal.h"
+
+/* ---- start and end -------------------------------------------------------------------------- */
+
+static bool add_hint(struct arena_map *m, uintptr_t addr, bool down, bool front) {
+    struct arena_hint *hint = fixalloc_alloc(&m->hintalloc);
+    if (hint == NULL)
+        return false;
+    hint->addr = addr;
+    hint->down = down;
+    struct arena_hint **at = &m->hints;
+    while (!front && *at != NULL)
+        at = &(*at)->next;
+    hint->next = *at;
+    *at = hint;
+    return true;
+}
+
+/* One reservation for spans | pageclass | page_was | bitmap | arena. */
+static void linear_init(struct arena_map *m, size_t nbytes) {
+    struct linear_window *w = &m->linear;
+    size_t size = ga_align_up(ga_max(nbytes, GA_ARENA_SIZE), GA_ARENA_SIZE);
+    size_t npages = size >> GA_PAGE_SHIFT;
+    size_t spans = npages * sizeof(struct mspan *), bitmap = size >> (GA_GRANULE_SHIFT + 3);
+    size_t tables = ga_align_up(spans + 2 * npages + bitmap, GA_ARENA_SIZE);
+    w->nbytes = tables + size;
+    w->memory = os_reserve_aligned(m->os, w->nbytes, GA_ARENA_SIZE);
+    if (w->memory == NULL)
+        return;
+    uintptr_t base = (uintptr_t)w->memory;
+    w->start = base + tables;
+    w->size = size;
+    w->spans = (struct mspan **)base;
+    w->pageclass = (uint8_t *)(base + spans);
+    w->page_was = w->pageclass + npages;
+    w->bitmap_end = (uint64_t *)w->start;
+    m->cur_base = w->start;
+    m->cur_end = w->start + size;
+}
+
+bool arena_map_init(struct arena_map *m, struct os *os, struct persistentalloc *persistent,
+                    enum arena_layout layout, size_t linear_bytes) {
+    memset(m, 0, sizeof *m);
+    m->os = os;
+    fixalloc_init(&m->hintalloc, sizeof(struct arena_hint), 0, persistent, NULL);
+    m->arenas = os_alloc(os, GA_ARENA_MAP_LEN * sizeof m->arenas[0]);
+    /* As many entries as there can be: a heap has few arenas, and the rest is never backed. */
+    m->all = os_alloc(os, GA_ARENA_MAP_LEN * sizeof m->all[0] / 64);
+    bool ok = m->arenas != NULL && m->all != NULL;
+    for (size_t i = 0; ok && i < GA_ARENA_HINTS; i++)
+        ok = add_hint(m, GA_ARENA_HINT_BASE + i * GA_ARENA_HINT_STEP, false, false);
+    if (!ok) {
+        arena_map_destroy(m);
+        return false;
+    }
+    if (layout == LAYOUT_LINEAR)
+        linear_init(m, linear_bytes);
+    return true;
+}
+
+void arena_map_destroy(struct arena_map *m) {
+    for (size_t i = 0; i < m->nall; i++) {
+        struct heap_arena *ha = m->all[i];
+        if (!ha->linear)
+            os_free(m->os, (void *)ha->start, ha->reserved);
+        os_free(m->os, ha, ga_align_up(sizeof *ha, os_page_size()));
+    }
+    if (m->linear.size != 0)
+        os_free(m->os, m->linear.memory, m->linear.nbytes);
+    if (m->arenas != NULL)
+        os_free(m->os, m->arenas, GA_ARENA_MAP_LEN * sizeof m->arenas[0]);
+    if (m->all != NULL)
+        os_free(m->os, m->all, GA_ARENA_MAP_LEN * sizeof m->all[0] / 64);
+    memset(m, 0, sizeof *m);
+}
+
+/* ---- growing -------------------------------------------------------------------------------- */
+
+/* Makes the slices of the linear tables that describe arena ha Ready. */
+static bool linear_map_tables(struct arena_map *m, struct heap_arena *ha) {
+    const struct linear_window *w = &m->linear;
+    size_t page0 = (ha->start - w->start) >> GA_PAGE_SHIFT, page = os_page_size();
+    uint64_t *bitmap_low = w->bitmap_end - (page0 << (GA_PAGE_SHIFT - GA_GRANULE_SHIFT - 6)) -
+                           GA_BITMAP_WORDS;
+    struct {
+        void *p;
+        size_t nbytes;
+    } slices[] = {
+        {&w->spans[page0], GA_PAGES_PER_ARENA * sizeof w->spans[0]},
+        {&w->pageclass[page0], GA_PAGES_PER_ARENA},
+        {&w->page_was[page0], GA_PAGES_PER_ARENA},
+        {bitmap_low, GA_BITMAP_WORDS * 8},
+    };
+    for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++) {
+        /* Slices of neighbours may share a page of a system whose pages are large. */
+        uintptr_t low = ga_align_down((uintptr_t)slices[i].p, page);
+        uintptr_t high = ga_align_up((uintptr_t)slices[i].p + slices[i].nbytes, page);
+        if (!os_map(m->os, (void *)low, high - low))
+            return false;
+        m->meta_bytes += slices[i].nbytes;
+    }
+    ha->linear = true;
+    ha->spans = &w->spans[page0];
+    ha->pageclass = &w->pageclass[page0];
+    ha->page_was = &w->page_was[page0];
+    ha->bitmap = bitmap_low + GA_BITMAP_WORDS;
+    ha->bitmap_flip = -1;
+    return true;
+}
+
+/* Enters the arena that starts at start into the map. */
+static struct heap_arena *new_arena(struct arena_map *m, uintptr_t start) {
+    size_t nbytes = ga_align_up(sizeof(struct heap_arena), os_page_size());
+    if (m->nall == GA_ARENA_MAP_LEN / 64)
+        return NULL;
+    struct heap_arena *ha = os_alloc(m->os, nbytes);
+    if (ha == NULL)
+        return NULL;
+    ha->start = start;
+    if (start - m->linear.start < m->linear.size) {
+        if (!linear_map_tables(m, ha)) {
+            os_free(m->os, ha, nbytes);
+            return NULL;
+        }
+        nbytes = offsetof(struct heap_arena, own_pageclass);
+    } else {
+        ha->pageclass = ha->own_pageclass;
+        ha->page_was = ha->own_page_was;
+        ha->spans = ha->own_spans;
+        ha->bitmap = ha->own_bitmap;
+    }
+    m->meta_bytes += nbytes;
+    size_t i = start >> GA_ARENA_SHIFT, per_page = os_page_size() / sizeof m->arenas[0];
+    bool page_is_new = true;
+    for (size_t k = 0; k < m->nall; k++)
+        page_is_new &= (m->all[k]->start >> GA_ARENA_SHIFT) / per_page != i / per_page;
+    m->map_bytes += page_is_new ? os_page_size() : 0;
+    m->all[m->nall++] = ha;
+    atomic_store_explicit(&m->arenas[i], ha, memory_order_release);
+    return ha;
+}
+
+/* Sees to it that [base, base + nbytes), which is reserved, has heap_arenas. */
+static bool ensure_arenas(struct arena_map *m, uintptr_t base, size_t nbytes) {
+    uintptr_t end = base + nbytes;
+    for (uintptr_t a = ga_align_down(base, GA_ARENA_SIZE); a < end; a += GA_ARENA_SIZE) {
+        struct heap_arena *ha = arena_of(m, a);
+        if (ha == NULL && (ha = new_arena(m, a)) == NULL)
+            return false;
+        ha->reserved = ga_max(ha->reserved, ga_min(end - a, GA_ARENA_SIZE));
+    }
+    return true;
+}
+
+static bool in_address_space(uintptr_t base, size_t nbytes) {
+    uintptr_t limit = (uintptr_t)1 << GA_HEAP_ADDR_BITS;
+    return base < limit && nbytes <= limit - base;
+}
+
+/* Reserves nbytes (whole arenas) where the hints say.  A hint whose place is taken is dropped. */
+static uintptr_t reserve_at_hints(struct arena_map *m, size_t nbytes) {
+    for (struct arena_hint **at = &m->hints; *at != NULL;) {
+        struct arena_hint *hint = *at;
+        uintptr_t p = hint->down ? hint->addr - nbytes : hint->addr;
+        void *v = in_address_space(p, nbytes) ? os_reserve(m->os, (void *)p, nbytes) : NULL;
+        if (v == (void *)p && v != NULL) {
+            hint->addr = hint->down ? p : p + nbytes;
+            return p;
+        }
+        if (v == NULL) { /* no memory, or taken: the next hint may still do */
+            at = &hint->next;
+            continue;
+        }
+        os_free(m->os, v, nbytes);
+        *at = hint->next;
+        fixalloc_free(&m->hintalloc, hint);
+    }
+    return 0;
+}
+
+/* Reserves at least nbytes: [*base, *end).  Whole arenas if they can be had; under RLIMIT_AS only
+ * what is asked for, at the start of an arena or behind the current one. */
+static bool reserve(struct arena_map *m, size_t nbytes, uintptr_t *base, uintptr_t *end) {
+    uintptr_t tail = m->cur_end;
+    if (tail != 0 && (tail & GA_ARENA_MASK) != 0) { /* the current arena is a partial one */
+        size_t more = ga_align_up(nbytes - (tail - m->cur_base), GA_HEAP_GROW_MIN);
+        void *v = os_reserve(m->os, (void *)tail, more);
+        if (v == (void *)tail) {
+            *base = m->cur_base;
+            *end = tail + more;
+            return true;
+        }
+        if (v != NULL)
+            os_free(m->os, v, more);
+    }
+    size_t whole = ga_align_up(nbytes, GA_ARENA_SIZE);
+    uintptr_t v = reserve_at_hints(m, whole);
+    if (v == 0) {
+        v = (uintptr_t)os_reserve_aligned(m->os, whole, GA_ARENA_SIZE);
+        if (v != 0) { /* as Go: go on from here, in both directions */
+            add_hint(m, v, true, true);
+            add_hint(m, v + whole, false, true);
+        } else {
+            whole = ga_align_up(nbytes, GA_HEAP_GROW_MIN);
+            v = (uintptr_t)os_reserve_aligned(m->os, whole, GA_ARENA_SIZE);
+        }
+    }
+    if (v == 0)
+        return false;
+    if (!in_address_space(v, whole)) {
+        os_free(m->os, (void *)v, whole);
+        return false;
+    }
+    *base = v;
+    *end = v + whole;
+    return true;
+}
+
+static bool map_piece(struct arena_map *m, uintptr_t base, size_t nbytes) {
+    if (!ensure_arenas(m, base, nbytes) || !os_map(m->os, (void *)base, nbytes))
+        return false;
+    for (uintptr_t a = base; a < base + nbytes;) {
+        struct heap_arena *ha = arena_of(m, a);
+        size_t here = ga_min(ha->start + GA_ARENA_SIZE, base + nbytes) - a;
+        ha->mapped += here;
+        a += here;
+    }
+    return true;
+}
+
+/* Frees what of a fresh reservation has no heap_arena; what has one stays ours, and described. */
+static void give_up_reservation(struct arena_map *m, uintptr_t base, uintptr_t end) {
+    while (base < end && arena_of(m, base) != NULL)
+        base = ga_align_down(base, GA_ARENA_SIZE) + GA_ARENA_SIZE;
+    if (base < end)
+        os_free(m->os, (void *)base, end - base);
+}
+
+bool arena_map_grow(struct arena_map *m, size_t nbytes, struct arena_piece pieces[2]) {
+    pieces[1] = (struct arena_piece){0, 0};
+    if (m->cur_end - m->cur_base < nbytes) {
+        uintptr_t base, end;
+        if (!reserve(m, nbytes, &base, &end))
+            return false;
+        if (!ensure_arenas(m, base, end - base)) {
+            uintptr_t fresh = base == m->cur_base ? m->cur_end : base;
+            give_up_reservation(m, fresh, end);
+            return false;
+        }
+        size_t rest = base == m->cur_base || base == m->cur_end ? 0 : m->cur_end - m->cur_base;
+        if (base == m->cur_end && m->cur_end != 0)
+            base = m->cur_base;
+        if (rest != 0 && map_piece(m, m->cur_base, rest))
+            pieces[1] = (struct arena_piece){m->cur_base, rest};
+        m->cur_base = base;
+        m->cur_end = end;
+    }
+    if (!map_piece(m, m->cur_base, nbytes))
+        return false;
+    pieces[0] = (struct arena_piece){m->cur_base, nbytes};
+    m->cur_base += nbytes;
+    return true;
+}
+
+/* ---- asking and describing ------------------------------------------------------------------ */
+
+struct mspan *arena_span_of(const struct arena_map *m, uintptr_t addr) {
+    const struct heap_arena *ha = arena_of(m, addr);
+    return ha == NULL ? NULL : ha->spans[arena_page(addr)];
+}
+
+bool arena_is_ours(const struct arena_map *m, uintptr_t addr) {
+    const struct heap_arena *ha = arena_of(m, addr);
+    return ha != NULL && addr - ha->start < ha->reserved;
+}
+
+void arena_set_span(struct arena_map *m, struct mspan *s, uint8_t class) {
+    for (uintptr_t a = s->start_addr; a < mspan_end(s);) {
+        struct heap_arena *ha = arena_of(m, a);
+        size_t page = arena_page(a);
+        size_t n = ga_min(GA_PAGES_PER_ARENA - page, (mspan_end(s) - a) >> GA_PAGE_SHIFT);
+        for (size_t i = page; i < page + n; i++)
+            ha->spans[i] = s;
+        memset(&ha->pageclass[page], class, n);
+        a += n << GA_PAGE_SHIFT;
+    }
+}
+
+void arena_set_free_span(struct arena_map *m, struct mspan *s) {
+    uintptr_t last = mspan_end(s) - GA_PAGE_SIZE;
+    arena_of(m, s->start_addr)->spans[arena_page(s->start_addr)] = s;
+    arena_of(m, last)->spans[arena_page(last)] = s;
+}
+
+void arena_mark_freed(struct arena_map *m, const struct mspan *s, uint8_t was, uint8_t was_tail) {
+    for (uintptr_t a = s->start_addr; a < mspan_end(s);) {
+        struct heap_arena *ha = arena_of(m, a);
+        size_t page = arena_page(a);
+        size_t n = ga_min(GA_PAGES_PER_ARENA - page, (mspan_end(s) - a) >> GA_PAGE_SHIFT);
+        memset(&ha->pageclass[page], 0, n);
+        memset(&ha->page_was[page], was_tail, n);
+        if (a == s->start_addr)
+            ha->page_was[page] = was;
+        a += n << GA_PAGE_SHIFT;
+    }
+}
+
+/* Calls for each word of released bits that npages pages from addr touch. */
+struct released_walk {
+    uint64_t *word;
+    uint64_t mask;
+};
+
+static bool released_next(const struct arena_map *m, uintptr_t *addr, size_t *npages,
+                          struct released_walk *at) {
+    if (*npages == 0)
+        return false;
+    size_t page = arena_page(*addr), bit = page & 63, n = ga_min(64 - bit, *npages);
+    at->word = &arena_of(m, *addr)->released[page >> 6];
+    at->mask = (n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << bit;
+    *addr += n << GA_PAGE_SHIFT;
+    *npages -= n;
+    return true;
+}
+
+size_t arena_count_released(const struct arena_map *m, uintptr_t addr, size_t npages) {
+    size_t count = 0;
+    for (struct released_walk at; released_next(m, &addr, &npages, &at);)
+        count += ga_popcount64(*at.word & at.mask);
+    return count;
+}
+
+void arena_set_released(struct arena_map *m, uintptr_t addr, size_t npages, bool released) {
+    for (struct released_walk at; released_next(m, &addr, &npages, &at);)
+        *at.word = released ? *at.word | at.mask : *at.word & ~at.mask;
+}

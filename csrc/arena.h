@@ -1,0 +1,155 @@
+/* arena: the address space of a heap, 64 MiB at a time, and what is known about an address.
+ *
+ * The arena map is one flat array, indexed by address / 64 MiB (Go's L1 bits 0, L2 bits 22 on
+ * 64-bit Linux): address space only, the system backs the few pages that are used.  An entry points
+ * to a heap_arena, the metadata of that arena, or is NULL: then the address is none of ours.
+ *
+ * Per arena:
+ *   pageclass   a byte per page: the span class of the small-object span on it, GA_PAGE_TINY, or 0
+ *               (large object, free, manual, never used).  Two loads take free() from a pointer to
+ *               its class.
+ *   bitmap      the heap bitmap, a bit per 8 bytes: set on the first granule of each live block.
+ *               No division finds it, an interior pointer never finds a set bit.
+ *   spans       a pointer per page.  Go's rule: a span in use or manual, every page; a free span, its
+ *               first and last page only (inner entries are stale); never used, NULL.
+ *   released    a bit per page: free, and given back to the system.
+ *   page_in_use a bit on the first page of each span in use.
+ *   page_was    a byte per page of a freed span: what it was, to name a misuse exactly.
+ *
+ * Layouts.  Sparse (Go 1.11+): arenas wherever hints find room, the arrays inside heap_arena.
+ * Linear (Go <= 1.10): one reservation `spans | pageclass | page_was | bitmap | arena`; the arrays of
+ * all arenas are slices of it, one subtraction finds an entry, the bitmap grows down from the start
+ * of the arena.  When the reservation can't be had or is full, sparse arenas take over.
+ *
+ * Lock: mheap.lock to change the map; reading needs none (entries are published with release and
+ * never taken back while the heap lives). */
+#ifndef GA_ARENA_H
+#define GA_ARENA_H
+
+#include <stdatomic.h>
+
+#include "fixalloc.h"
+#include "mspan.h"
+
+#define GA_PAGE_TINY ((uint8_t)GA_NUM_SPAN_CLASSES) /* pageclass of a tiny span */
+#define GA_WAS_LARGE 255                            /* page_was: first page of a large object */
+#define GA_WAS_LARGE_TAIL 254
+
+enum arena_layout { LAYOUT_SPARSE, LAYOUT_LINEAR };
+
+struct heap_arena {
+    uintptr_t start;
+    size_t reserved; /* bytes from start that are ours; less than an arena under RLIMIT_AS */
+    size_t mapped;   /* bytes that have become Ready */
+    bool linear;
+    uint8_t *pageclass;
+    uint8_t *page_was;
+    struct mspan **spans;
+    uint64_t *bitmap; /* word i of the arena is bitmap[i ^ bitmap_flip] */
+    intptr_t bitmap_flip; /* 0 upwards, -1 downwards */
+    uint64_t page_in_use[GA_PAGES_PER_ARENA / 64];
+    uint64_t released[GA_PAGES_PER_ARENA / 64];
+    /* A sparse arena's own arrays; never touched, so never backed, in a linear one. */
+    uint8_t own_pageclass[GA_PAGES_PER_ARENA];
+    uint8_t own_page_was[GA_PAGES_PER_ARENA];
+    struct mspan *own_spans[GA_PAGES_PER_ARENA];
+    uint64_t own_bitmap[GA_BITMAP_WORDS];
+};
+
+struct arena_hint {
+    uintptr_t addr;
+    bool down; /* grow downwards from addr */
+    struct arena_hint *next;
+};
+
+/* The one reservation of the linear layout; size 0: there is none. */
+struct linear_window {
+    uintptr_t start; /* of the arena part, 64 MiB aligned */
+    size_t size;     /* of the arena part */
+    uint8_t *pageclass, *page_was;
+    struct mspan **spans;
+    uint64_t *bitmap_end; /* == start: word i of the window is bitmap_end[-1 - i] */
+    void *memory;
+    size_t nbytes;
+};
+
+struct arena_map {
+    struct heap_arena *_Atomic *arenas;
+    struct linear_window linear;
+    struct os *os;
+    struct fixalloc hintalloc;
+    struct arena_hint *hints;
+    uintptr_t cur_base, cur_end; /* curArena: reserved, not yet mapped */
+    struct heap_arena **all;     /* in the order they were made */
+    size_t nall;
+    uint64_t meta_bytes; /* Ready bytes of heap_arenas and linear tables */
+    uint64_t map_bytes;  /* bytes of the map that hold entries, by whole pages of the system */
+};
+
+/* False: out of memory.  A linear window that can't be had is not an error. */
+bool arena_map_init(struct arena_map *m, struct os *os, struct persistentalloc *persistent,
+                    enum arena_layout layout, size_t linear_bytes);
+void arena_map_destroy(struct arena_map *m);
+
+/* A piece of address space that has just become Ready. */
+struct arena_piece {
+    uintptr_t base;
+    size_t nbytes;
+};
+/* Makes nbytes (a multiple of the page) contiguous bytes Ready: pieces[0].  If that left a rest of
+ * the former arena behind, it is pieces[1] (else 0 bytes).  False: out of memory. */
+bool arena_map_grow(struct arena_map *m, size_t nbytes, struct arena_piece pieces[2]);
+
+GA_INLINE struct heap_arena *arena_of(const struct arena_map *m, uintptr_t addr) {
+    uintptr_t i = addr >> GA_ARENA_SHIFT;
+    if (GA_UNLIKELY(i >= GA_ARENA_MAP_LEN))
+        return NULL;
+    return atomic_load_explicit(&m->arenas[i], memory_order_acquire);
+}
+/* Page of an address within its arena. */
+GA_INLINE size_t arena_page(uintptr_t addr) { return (addr & GA_ARENA_MASK) >> GA_PAGE_SHIFT; }
+
+GA_INLINE uint64_t *heap_bits_word(const struct heap_arena *ha, uintptr_t addr) {
+    intptr_t i = (intptr_t)((addr & GA_ARENA_MASK) >> (GA_GRANULE_SHIFT + 6));
+    return &ha->bitmap[i ^ ha->bitmap_flip];
+}
+GA_INLINE uint64_t heap_bits_mask(uintptr_t addr) {
+    return (uint64_t)1 << (addr >> GA_GRANULE_SHIFT & 63);
+}
+GA_INLINE bool heap_bits_live(const struct heap_arena *ha, uintptr_t addr) {
+    return *heap_bits_word(ha, addr) & heap_bits_mask(addr);
+}
+/* shared: others may be changing neighbouring bits at this moment. */
+GA_INLINE void heap_bits_set(const struct heap_arena *ha, uintptr_t addr, bool shared) {
+    uint64_t *w = heap_bits_word(ha, addr), mask = heap_bits_mask(addr);
+    if (shared)
+        __atomic_fetch_or(w, mask, __ATOMIC_RELAXED);
+    else
+        *w |= mask;
+}
+/* Returns whether it was set. */
+GA_INLINE bool heap_bits_clear(const struct heap_arena *ha, uintptr_t addr, bool shared) {
+    uint64_t *w = heap_bits_word(ha, addr), mask = heap_bits_mask(addr);
+    if (shared)
+        return __atomic_fetch_and(w, ~mask, __ATOMIC_RELAXED) & mask;
+    uint64_t old = *w;
+    *w = old & ~mask;
+    return old & mask;
+}
+
+/* The span that a page belongs to, if addr's entry is valid (see the rule above); else NULL. */
+struct mspan *arena_span_of(const struct arena_map *m, uintptr_t addr);
+/* Is addr in a range that was reserved for this map? */
+bool arena_is_ours(const struct arena_map *m, uintptr_t addr);
+
+/* Sets the entries that the rule asks for; class is written to pageclass of every page of a span in
+ * use or manual, and what it was to page_was when it is freed. */
+void arena_set_span(struct arena_map *m, struct mspan *s, uint8_t class);
+void arena_set_free_span(struct arena_map *m, struct mspan *s);
+void arena_mark_freed(struct arena_map *m, const struct mspan *s, uint8_t was, uint8_t was_tail);
+
+/* The released bits of npages pages from addr on. */
+size_t arena_count_released(const struct arena_map *m, uintptr_t addr, size_t npages);
+void arena_set_released(struct arena_map *m, uintptr_t addr, size_t npages, bool released);
+
+#endif

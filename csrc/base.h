@@ -1,0 +1,30 @@
+/* Words of the compiler and bit helpers that every floor uses.  No state, no locks. */
+#ifndef GA_BASE_H
+#define GA_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GA_LIKELY(x) __builtin_expect(!!(x), 1)
+#define GA_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define GA_INLINE static inline __attribute__((always_inline))
+#define GA_NOINLINE __attribute__((noinline))
+#define GA_COLD __attribute__((cold, noinline))
+#define GA_ALIGNED(n) __attribute__((aligned(n)))
+
+/* n > 0 a power of two */
+GA_INLINE uintptr_t ga_align_up(uintptr_t v, uintptr_t n) { return (v + n - 1) & ~(n - 1); }
+GA_INLINE uintptr_t ga_align_down(uintptr_t v, uintptr_t n) { return v & ~(n - 1); }
+GA_INLINE bool ga_is_pow2(uintptr_t v) { return v != 0 && (v & (v - 1)) == 0; }
+
+/* index of the lowest set bit; 64 for 0 (as Go's Ctz64) */
+GA_INLINE unsigned ga_ctz64(uint64_t v) { return v ? (unsigned)__builtin_ctzll(v) : 64; }
+GA_INLINE unsigned ga_popcount64(uint64_t v) { return (unsigned)__builtin_popcountll(v); }
+/* floor(log2(v)), v > 0 */
+GA_INLINE unsigned ga_log2(uint64_t v) { return 63u - (unsigned)__builtin_clzll(v); }
+
+GA_INLINE size_t ga_min(size_t a, size_t b) { return a < b ? a : b; }
+GA_INLINE size_t ga_max(size_t a, size_t b) { return a > b ? a : b; }
+
+#endif

@@ -1,0 +1,72 @@
+/* Every tunable and derived constant, with its unit and its reason.
+ *
+ * The first block is Go's (malloc.go, mheap.go of 1.11-1.13) and gives the allocator its shape; the
+ * second is ours: what explicit free, many small heaps and CPython ask for.  Relations between them
+ * are asserted at the bottom. */
+#ifndef GA_CONFIG_H
+#define GA_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define GA_KIB ((size_t)1 << 10)
+#define GA_MIB ((size_t)1 << 20)
+
+/* ---- Go's constants ------------------------------------------------------------------------- */
+
+#define GA_PAGE_SHIFT 13 /* a heap page; independent of the page of the operating system */
+#define GA_PAGE_SIZE ((size_t)1 << GA_PAGE_SHIFT)
+
+#define GA_HEAP_ADDR_BITS 48 /* user addresses of x86-64 (47 used) and aarch64 */
+#define GA_ARENA_SHIFT 26    /* 64 MiB: one entry of the arena map */
+#define GA_ARENA_SIZE ((size_t)1 << GA_ARENA_SHIFT)
+#define GA_ARENA_MASK (GA_ARENA_SIZE - 1)
+#define GA_ARENA_MAP_LEN ((size_t)1 << (GA_HEAP_ADDR_BITS - GA_ARENA_SHIFT))
+#define GA_PAGES_PER_ARENA (GA_ARENA_SIZE >> GA_PAGE_SHIFT)
+
+#define GA_MAX_SMALL_SIZE 32768 /* bytes; above this a block is a page run of its own */
+#define GA_TINY_SIZE 16         /* bytes; noscan requests below this share a block of this size */
+#define GA_HEAP_GROW_MIN (1 * GA_MIB) /* least bytes by which the heap grows (_HeapAllocChunk) */
+
+#define GA_PERSISTENT_CHUNK (256 * GA_KIB)
+#define GA_PERSISTENT_DIRECT (64 * GA_KIB) /* from here on straight from the operating system */
+#define GA_FIXALLOC_CHUNK (16 * GA_KIB)
+
+#define GA_ARENA_HINTS 128
+#if defined(__aarch64__)
+#define GA_ARENA_HINT_BASE ((uintptr_t)0x40 << 32)
+#else
+#define GA_ARENA_HINT_BASE ((uintptr_t)0xc0 << 32)
+#endif
+#define GA_ARENA_HINT_STEP ((uintptr_t)1 << 40)
+
+#define GA_STACK_SPAN_SIZE (32 * GA_KIB) /* a manual span that is cut into stacks of one order */
+#define GA_STACK_MIN (2 * GA_KIB)        /* order 0; each order doubles */
+#define GA_STACK_ORDERS 4
+#define GA_STACK_CACHE_SIZE (32 * GA_KIB) /* bytes kept per order in front of the pool */
+
+#define GA_SAMPLE_RATE_DEFAULT (512 * GA_KIB) /* mean bytes between two samples */
+
+/* ---- Ours ----------------------------------------------------------------------------------- */
+
+#define GA_GRANULE_SHIFT 3 /* one bit of the heap bitmap stands for 8 bytes, the smallest class */
+#define GA_BITMAP_WORDS (GA_ARENA_SIZE >> (GA_GRANULE_SHIFT + 6)) /* 64-bit words per arena */
+
+#define GA_STORE_CAP 1024        /* slots that a store of an interpreter's cache can grow to */
+#define GA_STORE_CAP_THREAD 256  /* the same for a thread's cache: there may be many of them */
+#define GA_STORE_LIMIT_BYTES (64 * GA_KIB) /* a store starts with at most this many bytes of slots */
+#define GA_STORE_LIMIT_MIN 8               /* ... but never with fewer slots than this */
+#define GA_STORE_LIMIT_MAX 256             /* ... nor with more */
+
+#define GA_CENTRAL_KEEP_BYTES (64 * GA_KIB) /* empty spans that a central keeps before it gives back */
+
+#define GA_LINEAR_SIZE_DEFAULT ((size_t)64 << 30) /* bytes reserved for the linear layout */
+
+#define GA_CACHE_LINE 64
+
+_Static_assert(GA_MAX_SMALL_SIZE % GA_PAGE_SIZE == 0, "largest class is whole pages");
+_Static_assert(GA_HEAP_GROW_MIN % GA_PAGE_SIZE == 0, "the heap grows by whole pages");
+_Static_assert(GA_PAGES_PER_ARENA == 8192, "Go's pagesPerArena");
+_Static_assert(GA_STACK_MIN << (GA_STACK_ORDERS - 1) <= GA_STACK_SPAN_SIZE, "orders fit a span");
+
+#endif

@@ -1,0 +1,384 @@
+/* See mheap.h for what the page heap promises, malloc.c for the overview. */
+#include "mheap.h"
+
+#include <string.h>
+
+#include "fatal.h"
+
+/* ---- span structs --------------------------------------------------------------------------- */
+
+/* Room for one more in allspans.  The old array stays with persistentalloc: doubling wastes at most
+ * as much again. */
+static bool reserve_allspans(struct mheap *h) {
+    if (h->nallspans < h->allspans_cap)
+        return true;
+    size_t cap = ga_max(2 * h->allspans_cap, 1024);
+    struct mspan **grown =
+        persistentalloc(&h->persistent, cap * sizeof grown[0], 0, &h->mspan_sys);
+    if (grown == NULL)
+        return false;
+    if (h->nallspans != 0)
+        memcpy(grown, h->allspans, h->nallspans * sizeof grown[0]);
+    h->allspans = grown;
+    h->allspans_cap = cap;
+    return true;
+}
+
+static struct mspan *new_span_locked(struct mheap *h) {
+    bool fresh = h->spanalloc.list == NULL; /* carved now, so not in allspans yet */
+    if (fresh && !reserve_allspans(h))
+        return NULL;
+    struct mspan *s = fixalloc_alloc(&h->spanalloc);
+    if (s == NULL)
+        return NULL;
+    if (fresh)
+        h->allspans[h->nallspans++] = s;
+    memset(s, 0, sizeof *s);
+    return s;
+}
+
+static void dead_span_locked(struct mheap *h, struct mspan *s) {
+    memset(s, 0, sizeof *s);
+    s->state = MSPAN_DEAD;
+    fixalloc_free(&h->spanalloc, s);
+}
+
+/* ---- alloc_bits and tiny_parts -------------------------------------------------------------- */
+
+static struct fixalloc *bits_fixalloc(struct mheap *h, unsigned nelems) {
+    size_t words = mspan_bits_words(nelems);
+    for (size_t i = 0; i < 3; i++)
+        if (words * 8 <= h->bitsalloc[i].size)
+            return &h->bitsalloc[i];
+    ga_throw("span of %u slots", nelems);
+}
+
+/* What a span of small slots needs besides its struct. */
+struct slot_meta {
+    uint64_t *alloc_bits; /* NULL: the span's inline word serves */
+    uint32_t *tiny_parts;
+};
+
+static bool new_slot_meta_locked(struct mheap *h, unsigned nelems, bool tiny, struct slot_meta *m) {
+    m->alloc_bits = NULL;
+    m->tiny_parts = NULL;
+    if (nelems > 64 && (m->alloc_bits = fixalloc_alloc(bits_fixalloc(h, nelems))) == NULL)
+        return false;
+    if (tiny && (m->tiny_parts = fixalloc_alloc(&h->tinyalloc)) == NULL) {
+        fixalloc_free(bits_fixalloc(h, nelems), m->alloc_bits);
+        return false;
+    }
+    return true;
+}
+
+static void free_slot_meta_locked(struct mheap *h, unsigned nelems, const struct slot_meta *m) {
+    if (m->tiny_parts != NULL)
+        fixalloc_free(&h->tinyalloc, m->tiny_parts);
+    if (m->alloc_bits != NULL)
+        fixalloc_free(bits_fixalloc(h, nelems), m->alloc_bits);
+}
+
+/* ---- free runs ------------------------------------------------------------------------------ */
+
+static size_t released_pages(struct mheap *h, const struct mspan *s) {
+    return arena_count_released(&h->map, s->start_addr, s->npages);
+}
+
+static void insert_free_locked(struct mheap *h, struct mspan *s) {
+    s->state = MSPAN_FREE;
+    s->scavenged = released_pages(h, s) == s->npages;
+    arena_set_free_span(&h->map, s);
+    treap_insert(&h->free, s);
+}
+
+/* The free span right before or behind s, taken out of the treap, or NULL. */
+static struct mspan *take_neighbour(struct mheap *h, uintptr_t addr) {
+    struct mspan *t = arena_is_ours(&h->map, addr) ? arena_span_of(&h->map, addr) : NULL;
+    if (t == NULL || t->state != MSPAN_FREE)
+        return NULL;
+    treap_remove(&h->free, t);
+    return t;
+}
+
+/* Makes the pages of s, which is in no list and no treap, free: merged with both neighbours. */
+static void coalesce_locked(struct mheap *h, struct mspan *s) {
+    struct mspan *before = take_neighbour(h, s->start_addr - 1);
+    struct mspan *after = take_neighbour(h, mspan_end(s));
+    if (before != NULL) {
+        s->start_addr = before->start_addr;
+        s->npages += before->npages;
+        s->needzero |= before->needzero;
+        dead_span_locked(h, before);
+    }
+    if (after != NULL) {
+        s->npages += after->npages;
+        s->needzero |= after->needzero;
+        dead_span_locked(h, after);
+    }
+    insert_free_locked(h, s);
+}
+
+static bool add_piece_locked(struct mheap *h, struct arena_piece piece) {
+    struct mspan *s = new_span_locked(h);
+    if (s == NULL)
+        return false;
+    s->start_addr = piece.base;
+    s->npages = (uint32_t)(piece.nbytes >> GA_PAGE_SHIFT);
+    arena_set_released(&h->map, s->start_addr, s->npages, true);
+    h->mapped += piece.nbytes;
+    h->released += piece.nbytes;
+    coalesce_locked(h, s);
+    return true;
+}
+
+/* Adds at least npages of fresh pages to the free runs. */
+static bool grow_locked(struct mheap *h, size_t npages) {
+    size_t ask = ga_align_up(npages << GA_PAGE_SHIFT, GA_HEAP_GROW_MIN);
+    /* The struct first: a piece that has become Ready must not get lost. */
+    struct mspan *spare = new_span_locked(h);
+    if (spare == NULL)
+        return false;
+    dead_span_locked(h, spare);
+    struct arena_piece pieces[2];
+    uint64_t meta = h->map.meta_bytes + h->map.map_bytes;
+    bool ok = arena_map_grow(&h->map, ask, pieces);
+    atomic_fetch_add_explicit(&h->gc_sys, h->map.meta_bytes + h->map.map_bytes - meta,
+                              memory_order_relaxed);
+    if (!ok)
+        return false;
+    ok = add_piece_locked(h, pieces[0]);
+    if (pieces[1].nbytes != 0) /* without a struct for it the rest stays unused address space */
+        add_piece_locked(h, pieces[1]);
+    return ok;
+}
+
+/* ---- taking a run --------------------------------------------------------------------------- */
+
+/* Cuts the pages behind the first npages off s and makes them a free span. */
+static void split_off_locked(struct mheap *h, struct mspan *s, size_t npages, struct mspan *rest) {
+    rest->start_addr = s->start_addr + (npages << GA_PAGE_SHIFT);
+    rest->npages = s->npages - (uint32_t)npages;
+    rest->needzero = s->needzero;
+    s->npages = (uint32_t)npages;
+    insert_free_locked(h, rest);
+}
+
+/* A run of npages whose start is aligned to align_pages, out of the treap, state not yet set. */
+static struct mspan *take_run_locked(struct mheap *h, size_t npages, size_t align_pages) {
+    size_t need = npages + align_pages - 1;
+    if (need < npages || need > UINT32_MAX)
+        return NULL;
+    struct mspan *s = treap_find(&h->free, need);
+    if (s == NULL && (!grow_locked(h, need) || (s = treap_find(&h->free, need)) == NULL))
+        return NULL;
+    uintptr_t start = ga_align_up(s->start_addr, align_pages << GA_PAGE_SHIFT);
+    size_t lead = (start - s->start_addr) >> GA_PAGE_SHIFT, tail = s->npages - lead - npages;
+    struct mspan *rest = tail != 0 ? new_span_locked(h) : NULL;
+    struct mspan *run = lead != 0 ? new_span_locked(h) : s;
+    if ((tail != 0 && rest == NULL) || run == NULL) {
+        if (rest != NULL)
+            dead_span_locked(h, rest);
+        if (run != NULL && run != s)
+            dead_span_locked(h, run);
+        return NULL;
+    }
+    treap_remove(&h->free, s);
+    if (tail != 0)
+        split_off_locked(h, s, lead + npages, rest);
+    if (lead != 0) { /* the caller gets the upper part, s stays behind, free */
+        run->start_addr = start;
+        run->npages = (uint32_t)npages;
+        run->needzero = s->needzero;
+        s->npages = (uint32_t)lead;
+        insert_free_locked(h, s);
+    }
+    size_t fresh = arena_count_released(&h->map, run->start_addr, npages);
+    if (fresh != 0) {
+        os_used(&h->os, (void *)run->start_addr, mspan_bytes(run));
+        arena_set_released(&h->map, run->start_addr, npages, false);
+        h->released -= (uint64_t)fresh << GA_PAGE_SHIFT;
+    }
+    return run;
+}
+
+static void set_page_in_use(struct mheap *h, const struct mspan *s, bool in_use) {
+    uint64_t *w = &arena_of(&h->map, s->start_addr)->page_in_use[arena_page(s->start_addr) >> 6];
+    uint64_t mask = (uint64_t)1 << (arena_page(s->start_addr) & 63);
+    *w = in_use ? *w | mask : *w & ~mask;
+}
+
+static void publish_in_use_locked(struct mheap *h, struct mspan *s, uint8_t class) {
+    s->state = MSPAN_IN_USE;
+    s->scavenged = 0;
+    arena_set_span(&h->map, s, class);
+    set_page_in_use(h, s, true);
+    h->pages_in_use += s->npages;
+}
+
+struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
+    unsigned sizeclass = spanclass_sizeclass(spc);
+    size_t npages = class_to_allocnpages[sizeclass];
+    unsigned nelems = (unsigned)((npages << GA_PAGE_SHIFT) / class_to_size[sizeclass]);
+    struct mspan *s = NULL;
+    struct slot_meta meta;
+    mutex_lock(&h->lock);
+    if (new_slot_meta_locked(h, nelems, tiny, &meta)) {
+        s = take_run_locked(h, npages, 1);
+        if (s == NULL)
+            free_slot_meta_locked(h, nelems, &meta);
+    }
+    if (s != NULL) {
+        s->inline_bits = 0;
+        s->alloc_bits = meta.alloc_bits != NULL ? meta.alloc_bits : &s->inline_bits;
+        s->tiny_parts = meta.tiny_parts;
+        s->central = NULL;
+        s->cached = NULL;
+        mspan_init_slots(s, spc);
+        publish_in_use_locked(h, s, tiny ? GA_PAGE_TINY : spc);
+    }
+    mutex_unlock(&h->lock);
+    return s;
+}
+
+struct mspan *mheap_alloc_large(struct mheap *h, size_t nbytes, size_t align, bool noscan) {
+    if (nbytes > PTRDIFF_MAX || align > PTRDIFF_MAX)
+        return NULL;
+    size_t npages = ga_align_up(nbytes, GA_PAGE_SIZE) >> GA_PAGE_SHIFT;
+    mutex_lock(&h->lock);
+    struct mspan *s = take_run_locked(h, npages, ga_max(align >> GA_PAGE_SHIFT, 1));
+    if (s != NULL) {
+        s->spanclass = make_spanclass(0, noscan);
+        s->elemsize = mspan_bytes(s);
+        s->nelems = s->alloc_count = s->freeindex = s->nfresh = 1;
+        s->inline_bits = 1;
+        s->alloc_bits = &s->inline_bits;
+        s->tiny_parts = NULL;
+        s->central = NULL;
+        s->cached = NULL;
+        s->divmagic = 0; /* every offset lies in slot 0 */
+        s->alloc_cache = 0;
+        struct large_stats *l = &h->large[noscan];
+        l->mallocs++;
+        l->malloc_bytes += s->elemsize;
+        publish_in_use_locked(h, s, 0);
+    }
+    mutex_unlock(&h->lock);
+    return s;
+}
+
+struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages) {
+    mutex_lock(&h->lock);
+    struct mspan *s = take_run_locked(h, npages, 1);
+    if (s != NULL) {
+        s->state = MSPAN_MANUAL;
+        s->scavenged = 0;
+        s->manual_free_list = NULL;
+        s->alloc_bits = NULL;
+        s->tiny_parts = NULL;
+        s->cached = NULL;
+        s->alloc_count = 0;
+        arena_set_span(&h->map, s, 0);
+        h->pages_manual += s->npages;
+    }
+    mutex_unlock(&h->lock);
+    return s;
+}
+
+/* ---- giving back ---------------------------------------------------------------------------- */
+
+static void count_large_free(struct mheap *h, const struct mspan *s) {
+    struct large_stats *l = &h->large[spanclass_noscan(s->spanclass)];
+    l->frees++;
+    l->free_bytes += s->elemsize;
+}
+
+void mheap_free(struct mheap *h, struct mspan *s) {
+    mutex_lock(&h->lock);
+    if (s->state == MSPAN_MANUAL) {
+        GA_CHECK(s->alloc_count == 0);
+        h->pages_manual -= s->npages;
+        arena_mark_freed(&h->map, s, 0, 0);
+    } else {
+        bool large = spanclass_sizeclass(s->spanclass) == 0;
+        GA_CHECK(s->state == MSPAN_IN_USE && s->list == NULL);
+        GA_CHECK(large || s->alloc_count == 0);
+        if (large)
+            count_large_free(h, s);
+        uint8_t was = large ? GA_WAS_LARGE : s->tiny_parts != NULL ? GA_PAGE_TINY : s->spanclass;
+        arena_mark_freed(&h->map, s, was, large ? GA_WAS_LARGE_TAIL : was);
+        struct slot_meta meta = {s->nelems > 64 ? s->alloc_bits : NULL, s->tiny_parts};
+        free_slot_meta_locked(h, s->nelems, &meta);
+        set_page_in_use(h, s, false);
+        h->pages_in_use -= s->npages;
+    }
+    s->needzero = 1;
+    coalesce_locked(h, s);
+    mutex_unlock(&h->lock);
+}
+
+size_t mheap_free_os_memory(struct mheap *h) {
+    size_t given = 0;
+    mutex_lock(&h->lock);
+    for (struct mspan *s = treap_first(&h->free), *next; s != NULL; s = next) {
+        next = treap_next(s);
+        size_t fresh = s->npages - released_pages(h, s);
+        if (s->scavenged || !os_unused(&h->os, (void *)s->start_addr, mspan_bytes(s)))
+            continue;
+        treap_remove(&h->free, s);
+        arena_set_released(&h->map, s->start_addr, s->npages, true);
+        s->needzero = 0;
+        h->released += (uint64_t)fresh << GA_PAGE_SHIFT;
+        given += fresh << GA_PAGE_SHIFT;
+        insert_free_locked(h, s); /* its key has grown: it may be met again, and skipped */
+    }
+    mutex_unlock(&h->lock);
+    return given;
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+struct mspan *mheap_span_of_heap(struct mheap *h, uintptr_t addr) {
+    struct mspan *s = arena_span_of(&h->map, addr);
+    if (s == NULL || s->state != MSPAN_IN_USE || addr - s->start_addr >= mspan_bytes(s))
+        return NULL;
+    return s;
+}
+
+struct mspan *mheap_span_of_locked(struct mheap *h, uintptr_t addr) {
+    struct mspan *s = arena_span_of(&h->map, addr);
+    if (s != NULL && s->state != MSPAN_DEAD && addr - s->start_addr < mspan_bytes(s))
+        return s;
+    /* Inside a free run only the ends of the map are valid: look through the treap. */
+    for (s = treap_first(&h->free); s != NULL; s = treap_next(s))
+        if (addr - s->start_addr < mspan_bytes(s))
+            return s;
+    return NULL;
+}
+
+/* ---- start and end -------------------------------------------------------------------------- */
+
+bool mheap_init(struct mheap *h, enum arena_layout layout, size_t linear_bytes) {
+    memset(h, 0, sizeof *h);
+    os_init(&h->os);
+    mutex_init(&h->lock, GA_RANK_HEAP, "mheap");
+    persistentalloc_init(&h->persistent, &h->os);
+    treap_init(&h->free, (uintptr_t)h);
+    fixalloc_init(&h->spanalloc, sizeof(struct mspan), 0, &h->persistent, &h->mspan_sys);
+    h->spanalloc.zero = false; /* a dead span's state must stay readable for allspans */
+    const size_t bits_bytes[3] = {16, 64, GA_MAX_SLOTS_PER_SPAN / 8};
+    for (size_t i = 0; i < 3; i++)
+        fixalloc_init(&h->bitsalloc[i], bits_bytes[i], 0, &h->persistent, &h->gc_sys);
+    size_t tiny_slots = (class_to_allocnpages[2] << GA_PAGE_SHIFT) / GA_TINY_SIZE;
+    fixalloc_init(&h->tinyalloc, tiny_slots * sizeof(uint32_t), 0, &h->persistent, &h->gc_sys);
+    if (arena_map_init(&h->map, &h->os, &h->persistent, layout, linear_bytes))
+        return true;
+    mheap_destroy(h);
+    return false;
+}
+
+void mheap_destroy(struct mheap *h) {
+    if (h->map.arenas != NULL)
+        arena_map_destroy(&h->map);
+    persistentalloc_destroy(&h->persistent);
+    mutex_destroy(&h->lock);
+}

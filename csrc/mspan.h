@@ -1,0 +1,98 @@
+/* mspan: a run of pages, free or cut into slots of one size, and the lists that spans stand in.
+ *
+ * Two bitmaps tell about a slot.  The heap bitmap of its arena (arena.h) has a bit for its first
+ * granule, set while the program owns the block: that is the truth about what is live.  alloc_bits
+ * here, one bit per slot, is set while the slot is out of the span: live, or waiting in the store of
+ * some mcache.  So live is a subset of alloc_bits, and alloc_count = popcount(alloc_bits).
+ *
+ * States: dead (the struct is on the free list of its fixalloc), free (in the heap's treap), in use
+ * (cut into slots, or one large object), manual (a stack span).  Only mheap.c changes the state.
+ *
+ * Locks: a free span belongs to mheap.lock.  Of a span in use, alloc_bits, alloc_count, freeindex,
+ * alloc_cache and the list links belong to the mcentral.lock of its span class; start_addr, npages,
+ * elemsize, nelems, spanclass do not change while it is in use and may be read by anyone who holds a
+ * block of it. */
+#ifndef GA_MSPAN_H
+#define GA_MSPAN_H
+
+#include "sizeclass.h"
+
+enum mspan_state { MSPAN_DEAD, MSPAN_IN_USE, MSPAN_MANUAL, MSPAN_FREE };
+
+struct mspan_list;
+struct mcentral;
+struct mcache;
+
+struct mspan {
+    struct mspan *next, *prev; /* in `list`, else NULL */
+    struct mspan_list *list;
+    uintptr_t start_addr;
+    uint32_t npages;
+    uint8_t state;         /* enum mspan_state */
+    uint8_t needzero;      /* memory may be non-zero */
+    uint8_t scavenged;     /* free span: its pages have been given back to the system */
+    spanclass_t spanclass; /* in use: size class and noscan */
+    union {
+        struct {                  /* in use or manual */
+            uint64_t alloc_cache; /* ~alloc_bits from freeindex on, bit 0 = slot freeindex */
+            uint64_t *alloc_bits;
+            void *manual_free_list; /* manual: free stacks, linked through their first word */
+            uint32_t *tiny_parts;   /* tiny spans: per slot the starts of live parts (tiny.h) */
+            struct mcentral *central; /* in use, small: where it came from and goes back to */
+            struct mcache *cached;    /* the mcache that refills from this span, or NULL */
+        };
+        struct { /* free */
+            struct mspan *treap_left, *treap_right, *treap_parent;
+            uint32_t treap_priority;
+        };
+    };
+    size_t elemsize; /* bytes per slot; a large object: all of the span */
+    uint32_t divmagic;
+    uint16_t freeindex; /* slots below it are not looked at until the next lap */
+    uint16_t nelems;
+    uint16_t alloc_count; /* slots out of the span */
+    uint16_t nfresh;      /* slots from here on were never handed out */
+    uint64_t inline_bits; /* alloc_bits of a span of at most 64 slots */
+};
+
+struct mspan_list {
+    struct mspan *first, *last;
+    size_t length;
+};
+
+void mspan_list_init(struct mspan_list *l);
+void mspan_list_insert(struct mspan_list *l, struct mspan *s);      /* at the front */
+void mspan_list_insert_back(struct mspan_list *l, struct mspan *s); /* throws if s is in a list */
+void mspan_list_remove(struct mspan_list *l, struct mspan *s);      /* throws if s is not in l */
+
+GA_INLINE size_t mspan_bytes(const struct mspan *s) { return (size_t)s->npages << GA_PAGE_SHIFT; }
+GA_INLINE uintptr_t mspan_end(const struct mspan *s) { return s->start_addr + mspan_bytes(s); }
+/* End of the last slot: what lies behind it is tail waste. */
+GA_INLINE uintptr_t mspan_limit(const struct mspan *s) {
+    return s->start_addr + (size_t)s->nelems * s->elemsize;
+}
+/* Slot that offset (bytes from start_addr, < span bytes) lies in; n * magic >> 32 is exact. */
+GA_INLINE unsigned mspan_objindex(const struct mspan *s, size_t offset) {
+    return (unsigned)((uint64_t)offset * s->divmagic >> 32);
+}
+GA_INLINE bool mspan_is_taken(const struct mspan *s, unsigned i) {
+    return s->alloc_bits[i >> 6] >> (i & 63) & 1;
+}
+
+/* Words of alloc_bits for nelems slots. */
+GA_INLINE size_t mspan_bits_words(unsigned nelems) { return (nelems + 63) / 64; }
+
+/* Makes s a span of nelems slots, all free.  alloc_bits must be set and zero. */
+void mspan_init_slots(struct mspan *s, spanclass_t spc);
+/* Loads alloc_cache with the 64 slots around freeindex (Go's refillAllocCache + shift). */
+void mspan_refill_alloc_cache(struct mspan *s);
+/* Go's nextFreeIndex: the next free slot at or after freeindex, taken and counted; nelems: none. */
+unsigned mspan_next_free_index(struct mspan *s);
+/* Takes up to want slots in address order into out; goes once round.  Returns how many. */
+size_t mspan_take(struct mspan *s, size_t want, void **out);
+/* Puts slot i back: it must be out. */
+void mspan_put(struct mspan *s, unsigned i);
+/* Walks the span's own invariants; throws. */
+void mspan_check(const struct mspan *s);
+
+#endif

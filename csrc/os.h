@@ -1,0 +1,55 @@
+/* The operating system: the only floor that calls mmap and friends.
+ *
+ * A region of address space is in one of Go's four states:
+ *   None      not ours
+ *   Reserved  ours, no access (PROT_NONE)
+ *   Prepared  may be used after os_used; costs no memory
+ *   Ready     may be read and written
+ * os_alloc None->Ready, os_reserve None->Reserved, os_map Reserved->Ready, os_unused Ready->Prepared,
+ * os_used Prepared->Ready, os_free any->None.  Fresh Ready memory reads as zero, and so does memory
+ * that went through os_unused.
+ *
+ * Every call goes through a struct os, which counts it and can make the k-th one fail: that is how
+ * tests see each out-of-memory path.  Lock: none; the counters are atomic. */
+#ifndef GA_OS_H
+#define GA_OS_H
+
+#include <stdatomic.h>
+
+#include "base.h"
+
+struct os {
+    _Atomic uint64_t ncalls;  /* calls made so far */
+    _Atomic uint64_t fail_at; /* the call with this number (1 is the first) and, if fail_all,
+                               * every later one fails; 0: none fails */
+    _Atomic bool fail_all;
+};
+
+void os_init(struct os *os);
+size_t os_page_size(void);
+
+/* All sizes are multiples of the page of the operating system.  NULL or false: no memory, nothing
+ * has changed. */
+void *os_alloc(struct os *os, size_t nbytes);
+/* At hint if that range is free; elsewhere or NULL otherwise (the caller compares). */
+void *os_reserve(struct os *os, void *hint, size_t nbytes);
+/* Anywhere, aligned to align (a power of two multiple of the page). */
+void *os_reserve_aligned(struct os *os, size_t nbytes, size_t align);
+bool os_map(struct os *os, void *p, size_t nbytes);
+bool os_used(struct os *os, void *p, size_t nbytes);
+bool os_unused(struct os *os, void *p, size_t nbytes);
+void os_free(struct os *os, void *p, size_t nbytes);
+
+/* Makes every running thread of the process pass a full barrier (membarrier).  False where the
+ * kernel has none: then both sides of a handshake need a fence of their own.  os_barrier_init says
+ * once per process whether it will work. */
+bool os_barrier_init(void);
+void os_barrier(void);
+
+uint64_t os_nanotime(void); /* monotonic, ns */
+uint64_t os_entropy(void);  /* 64 unpredictable bits for seeds */
+/* Writes all of it to a file descriptor; errors are ignored (there is nobody left to tell). */
+void os_write(int fd, const char *text, size_t nbytes);
+void os_yield(void);
+
+#endif
