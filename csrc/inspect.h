@@ -68,6 +68,9 @@ void inspect_snapshot_free(struct mheap *h, struct snapshot *s);
 bool inspect_span_of(struct mheap *h, uintptr_t addr, struct span_info *out,
                      uint64_t bits[GA_PAGE_SIZE / 8 / 64]);
 
+/* The first span at or above addr, by address, in any state; wants the heap stopped and locked. */
+struct mspan *inspect_next_span(struct mheap *h, uintptr_t addr);
+
 /* Walks the whole heap and proves every invariant.  Returns 0, or -1 with the first that does not
  * hold described in buf. */
 int inspect_check(struct mheap *h, char *buf, size_t nbytes);

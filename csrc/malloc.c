@@ -376,8 +376,7 @@ void heap_destroy(struct mheap *h) {
         mcaches_destroy(h);
     if (h->stacks != NULL)
         stack_destroy(h);
-    if (h->central != NULL)
-        mcentral_destroy_set(h->central);
+    mcentral_destroy_sets(h);
     mheap_destroy(h);
 }
 

@@ -183,7 +183,9 @@ struct mcache *mcache_new(struct mheap *h, enum mcache_kind kind, struct mcentra
 
 void mcache_free(struct mcache *c) {
     struct mcaches *cs = c->heap->caches;
+    mcache_enter(c);
     mcache_release_all(c);
+    mcache_leave(c);
     mutex_lock(&cs->lock);
     for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++)
         cs->retired_nmalloc[spc] += c->store[spc].nmalloc;

@@ -22,12 +22,20 @@ struct mcentral *mcentral_new_set(struct mheap *h) {
         mspan_list_init(&mc->nonempty);
         mspan_list_init(&mc->empty);
     }
+    if (set != NULL) {
+        mutex_lock(&h->lock);
+        set->next_set = h->central_sets;
+        h->central_sets = set;
+        mutex_unlock(&h->lock);
+    }
     return set;
 }
 
-void mcentral_destroy_set(struct mcentral *set) {
-    for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
-        mutex_destroy(&set[i].lock);
+void mcentral_destroy_sets(struct mheap *h) {
+    for (struct mcentral *set = h->central_sets; set != NULL; set = set->next_set)
+        for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
+            mutex_destroy(&set[i].lock);
+    h->central_sets = NULL;
 }
 
 /* Go's cacheSpan: a span with room, moved to empty because a cache now has it; grow(): a fresh one
@@ -64,6 +72,7 @@ size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, str
         }
     }
     *cached = s;
+    mc->taken += n;
     mutex_unlock(&mc->lock);
     return n;
 }
@@ -91,6 +100,7 @@ static struct mspan *refile(struct mcentral *mc, struct mspan *s) {
 static void put_slot(struct mheap *h, struct mspan *s, uintptr_t addr) {
     bool was_full = s->alloc_count == s->nelems;
     mspan_put(s, mspan_objindex(s, addr - s->start_addr));
+    s->central->taken--;
     if (!was_full && s->alloc_count != 0)
         return;
     struct mspan *spare = refile(s->central, s);

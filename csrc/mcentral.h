@@ -31,11 +31,13 @@ struct mcentral {
     uint32_t nidle;             /* spans of nonempty that have no slot out */
     struct mspan_list nonempty; /* a free slot, not cached */
     struct mspan_list empty;    /* no free slot, or cached */
+    uint64_t taken;             /* slots out of its spans */
+    struct mcentral *next_set;  /* of the first central of a set: the set made before it */
 } GA_ALIGNED(GA_CACHE_LINE);
 
-/* A new set of GA_NUM_CENTRALS; NULL: out of memory. */
+/* A new set of GA_NUM_CENTRALS, linked at h->central_sets; NULL: out of memory. */
 struct mcentral *mcentral_new_set(struct mheap *h);
-void mcentral_destroy_set(struct mcentral *set);
+void mcentral_destroy_sets(struct mheap *h);
 
 /* Takes up to want slots into out for cache c, refilling from *cached, the span that c has of this
  * class (NULL: none yet), and moving on to others; the heap grows only for the first slot.  Returns

@@ -53,7 +53,8 @@ struct mheap {
     _Atomic uint64_t mspan_sys, mcache_sys, gc_sys;
 
     /* ---- the floors above; set once ---- */
-    struct mcentral *central; /* one per span class, and one for tiny spans: the first set of them */
+    struct mcentral *central;      /* one per span class, and one for tiny spans: the first set */
+    struct mcentral *central_sets; /* all sets, newest first */
     struct mcaches *caches;
     struct stackpools *stacks;
 };
