@@ -1,0 +1,84 @@
+"""Builds the two shared objects of goalloc; all else is in pyproject.toml.
+
+goalloc._core     the allocator, the hooks and the Python objects.  Nothing else may link csrc: two
+                  copies of it would be two heaps.
+goalloc._preload  the launch shim, which LD_PRELOAD brings into a python before its main().  Plain C,
+                  no module; it is an Extension only to be built and shipped beside _core.
+
+GOALLOC_DEBUG_BUILD=1 in the environment: lock order checked, symbols, little optimisation.
+"""
+
+import os
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
+
+SHIM = "csrc/preload.c"
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
+DEBUG = os.environ.get("GOALLOC_DEBUG_BUILD") == "1"
+
+CFLAGS = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"]
+CFLAGS += ["-DGA_DEBUG_LOCKS", "-g", "-O1"] if DEBUG else ["-O3"]
+
+# -iquote and not -I: csrc/malloc.h must not stand in for the <malloc.h> of the system.
+core = Extension(
+    "goalloc._core",
+    ["goalloc/_core.pyx", *sorted(str(p) for p in Path("csrc").glob("*.c") if str(p) != SHIM)],
+    depends=sorted(str(p) for p in Path("csrc").glob("*.h")),
+    # Without a module state of its own Cython can't serve more than one interpreter.
+    define_macros=[("CYTHON_USE_MODULE_STATE", "1")],
+    extra_compile_args=[
+        *CFLAGS,
+        "-iquotecsrc",
+        "-fno-plt",
+        "-fno-semantic-interposition",
+        "-fomit-frame-pointer",
+        "-ftls-model=initial-exec",
+        # What Cython writes is not ours to tidy.
+        "-Wno-unused-function",
+        "-Wno-unused-parameter",
+        "-Wno-missing-field-initializers",
+        "-Wno-cast-function-type",
+    ],
+    extra_link_args=["-pthread"],
+)
+
+preload = Extension(
+    "goalloc._preload",
+    [SHIM],
+    define_macros=[
+        ("GOALLOC_CORE", f'"_core{SUFFIX}"'),
+        ("GOALLOC_PYTHON", f'"{sys.version_info[0]}.{sys.version_info[1]}"'),
+        ("GOALLOC_PYTHON_DEBUG", str(int(hasattr(sys, "gettotalrefcount")))),
+        ("GOALLOC_PYTHON_FREE_THREADED", str(int("t" in sys.abiflags))),
+    ],
+    extra_compile_args=CFLAGS,
+    libraries=["dl"],
+)
+
+
+class BuildPy(build_py):
+    """Also ships the headers of csrc as goalloc/include/goalloc, for goalloc.get_include()."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib, "goalloc", "include", "goalloc")
+        target.mkdir(parents=True, exist_ok=True)
+        for header in sorted(Path("csrc").glob("*.h")):
+            shutil.copyfile(header, target / header.name)
+
+
+setup(
+    ext_modules=[
+        *cythonize([core], build_dir="build/cython", language_level=3),
+        preload,
+    ],
+    cmdclass={"build_py": BuildPy},
+)
