@@ -1,0 +1,88 @@
+"""Go's memory allocator under CPython: install it, look at it, or have a heap of your own.
+
+>>> import goalloc
+>>> goalloc.size_class_of(100).size
+112
+
+Everything is loaded when it is first used, so `import goalloc` costs next to nothing.
+"""
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Arena",
+    "BySize",
+    "ClassStats",
+    "Heap",
+    "HeapError",
+    "InstallError",
+    "MemStats",
+    "SizeClass",
+    "Snapshot",
+    "SnapshotDiff",
+    "Span",
+    "arenas",
+    "check",
+    "class_stats",
+    "free_os_memory",
+    "get_include",
+    "install",
+    "installed",
+    "memstats",
+    "mode",
+    "size_class_of",
+    "size_classes",
+    "snapshot",
+    "span_of",
+    "spans",
+    "uninstall",
+]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .errors import HeapError, InstallError
+    from .heap import Heap
+    from .hooks import install, installed, mode, uninstall
+    from .process import (
+        arenas,
+        check,
+        class_stats,
+        free_os_memory,
+        get_include,
+        memstats,
+        snapshot,
+        span_of,
+        spans,
+    )
+    from .sizes import SizeClass, size_class_of, size_classes
+    from .snapshots import Snapshot, SnapshotDiff
+    from .stats import Arena, BySize, ClassStats, MemStats, Span
+
+# Which module each name comes from.  Types are told above, where no import is paid for.
+_HOME = {
+    "errors": "HeapError InstallError",
+    "heap": "Heap",
+    "hooks": "install installed mode uninstall",
+    "process": (
+        "arenas check class_stats free_os_memory get_include memstats snapshot span_of spans"
+    ),
+    "sizes": "SizeClass size_class_of size_classes",
+    "snapshots": "Snapshot SnapshotDiff",
+    "stats": "Arena BySize ClassStats MemStats Span",
+}
+
+
+if not TYPE_CHECKING:  # or a type checker would believe that any name is there
+
+    def __getattr__(name):
+        for module, names in _HOME.items():
+            if name in names.split():
+                from importlib import import_module
+
+                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

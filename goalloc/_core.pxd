@@ -1,0 +1,100 @@
+"""Twins of the C headers: what _core.pyx uses of each, under the same names."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+
+cdef extern from "config.h" nogil:
+    const size_t GA_PAGE_SIZE
+    const size_t GA_MAX_SMALL_SIZE
+
+cdef extern from "sizeclass.h" nogil:
+    const unsigned GA_NUM_SIZE_CLASSES
+    const unsigned GA_NUM_SPAN_CLASSES
+    const uint16_t *class_to_size
+    const uint8_t *class_to_allocnpages
+    unsigned size_to_class(size_t n)
+
+cdef extern from "os.h" nogil:
+    struct os:
+        uint64_t ncalls
+        uint64_t fail_at
+        bint fail_all
+
+cdef extern from "mheap.h" nogil:
+    enum arena_layout:
+        LAYOUT_SPARSE
+        LAYOUT_LINEAR
+    struct mcentral:
+        pass
+    struct mheap:
+        os os
+        mcentral *central
+    size_t mheap_free_os_memory(mheap *h)
+
+cdef extern from "mcache.h" nogil:
+    struct mcache:
+        pass
+    enum mcache_kind:
+        MCACHE_HEAP
+    mcache *mcache_new(mheap *h, mcache_kind kind, mcentral *central)
+
+cdef extern from "malloc.h" nogil:
+    enum misuse:
+        MISUSE_NONE
+    mheap *heap_new(arena_layout layout, size_t linear_bytes)
+    void heap_delete(mheap *h)
+    void *ga_malloc(mheap *h, mcache *c, size_t size, bint noscan)
+    void *ga_calloc(mheap *h, mcache *c, size_t nmemb, size_t size, bint noscan)
+    void *ga_memalign(mheap *h, mcache *c, size_t align, size_t size, bint noscan)
+    void *ga_realloc(mheap *h, mcache *c, void *p, size_t size, bint noscan, misuse *why)
+    misuse ga_free(mheap *h, mcache *c, void *p)
+    size_t ga_usable_size(mheap *h, mcache *c, void *p, misuse *why)
+    int misuse_message(mheap *h, misuse why, const char *op, const void *p, char *buf,
+                       size_t nbytes)
+
+cdef extern from "inspect.h" nogil:
+    struct by_size_row: # has no name in C: only to be reached through memstats.by_size[i]
+        uint64_t size, mallocs, frees
+    struct memstats:
+        uint64_t alloc, total_alloc, sys, mallocs, frees
+        uint64_t heap_alloc, heap_sys, heap_idle, heap_inuse, heap_released, heap_objects
+        uint64_t stack_inuse, stack_sys, mspan_inuse, mspan_sys, mcache_inuse, mcache_sys
+        uint64_t buck_hash_sys, gc_sys, other_sys
+        by_size_row by_size[1]
+    struct class_stats:
+        uint32_t spanclass, sizeclass, noscan
+        uint64_t elem_size, span_bytes, spans, capacity, live, cached, mallocs, frees
+        uint64_t live_bytes, free_bytes, tail_bytes
+    struct span_info:
+        uint64_t bits
+        uint32_t nelems
+    struct arena_info:
+        uint64_t start, size, pages_in_use, pages_mapped
+        uint32_t linear
+    struct snapshot:
+        memstats memstats
+        class_stats *classes
+        span_info *spans
+        uint64_t nspans
+        uint64_t *bits
+        uint64_t nbits
+        arena_info *arenas
+        uint64_t narenas
+        uint64_t nanotime
+    void inspect_memstats(mheap *h, memstats *out)
+    void inspect_memstats_slow(mheap *h, memstats *out)
+    void inspect_class_stats(mheap *h, class_stats *out)
+    bint inspect_snapshot(mheap *h, snapshot *out)
+    void inspect_snapshot_free(mheap *h, snapshot *s)
+    bint inspect_span_of(mheap *h, uintptr_t addr, span_info *out, uint64_t *bits)
+    int inspect_check(mheap *h, char *buf, size_t nbytes)
+
+cdef extern from "pyhook.h" nogil:
+    enum:
+        PYHOOK_NONE
+        PYHOOK_LAUNCH
+        PYHOOK_IMPORT
+    mheap *pyhook_heap()
+    int pyhook_mode()
+    const char *pyhook_install()
+    void pyhook_uninstall()
+    const char *pyhook_obstacle()

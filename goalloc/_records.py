@@ -1,0 +1,50 @@
+"""The fields of every record, and what all records can do.
+
+_records.pyi declares the same fields with their types.  They are here and not in annotations,
+because typing costs more at import than all of goalloc.
+"""
+
+from collections import namedtuple
+
+
+class Record:
+    """Mixin of the named tuples: a frozen record that sorts, pickles and turns into a dict."""
+
+    __slots__ = ()
+
+    def as_dict(self):
+        """The fields by name, records inside them as dicts too: ready for JSON."""
+        return {name: _plain(value) for name, value in zip(self._fields, self)}
+
+
+def _plain(value):
+    if isinstance(value, Record):
+        return value.as_dict()
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+SizeClassFields = namedtuple(
+    "SizeClassFields", "index size span_bytes objects tail_waste max_waste"
+)
+BySizeFields = namedtuple("BySizeFields", "size mallocs frees")
+MemStatsFields = namedtuple(
+    "MemStatsFields",
+    "alloc total_alloc sys mallocs frees "
+    "heap_alloc heap_sys heap_idle heap_inuse heap_released heap_objects "
+    "stack_inuse stack_sys mspan_inuse mspan_sys mcache_inuse mcache_sys "
+    "buck_hash_sys gc_sys other_sys by_size",
+)
+ClassStatsFields = namedtuple(
+    "ClassStatsFields",
+    "span_class size_class noscan elem_size span_bytes spans capacity live free cached "
+    "mallocs frees live_bytes free_bytes tail_bytes",
+)
+SpanFields = namedtuple(
+    "SpanFields",
+    "start npages state span_class size_class noscan elem_size nelems alloc_count cached "
+    "free_index alloc_bits needzero scavenged",
+)
+ArenaFields = namedtuple("ArenaFields", "start size pages_in_use pages_mapped linear")
+SnapshotDiffFields = namedtuple("SnapshotDiffFields", "nanoseconds memstats classes")

@@ -1,0 +1,95 @@
+"""The command line: run, classes, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_RUN_USAGE = (
+    "%(prog)s [-h] [--stats] [--no-children] (-m module | -c code | script | -) [args ...]"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status; `run` does not return, it becomes the program."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    own, target = _split_target(words)
+    parser = _parser()
+    args = parser.parse_args(own)
+    if args.command == "run":
+        return _run(args, target)
+    if args.command == "classes":
+        return _classes()
+    return _doctor()
+
+
+def _parser() -> argparse.ArgumentParser:
+    from . import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="python -m goalloc", description="Go's memory allocator under CPython."
+    )
+    parser.add_argument("--version", action="version", version=f"goalloc {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    run = commands.add_parser(
+        "run",
+        usage=_RUN_USAGE,
+        help="run a Python program on goalloc",
+        description="Runs a Python program as python would, with goalloc as its allocator.",
+    )
+    run.add_argument(
+        "--stats", action="store_true", help="print statistics to stderr when it exits"
+    )
+    run.add_argument(
+        "--no-children",
+        action="store_true",
+        help="let its child Pythons have the ordinary allocator",
+    )
+    run.set_defaults(error=run.error)
+    commands.add_parser("classes", help="print the table of size classes")
+    commands.add_parser("doctor", help="say which modes work in this interpreter, and why not")
+    return parser
+
+
+def _split_target(words: list[str]) -> tuple[list[str], list[str]]:
+    """Parts `run`'s own options from the program and its arguments, which are not ours to read."""
+    if words[:1] != ["run"]:
+        return words, []
+    for i, word in enumerate(words[1:], 1):
+        if word == "--":
+            return words[:i], words[i + 1 :]
+        if not word.startswith("-") or word == "-" or word[1] in "mc":
+            return words[:i], words[i:]
+    return words, []
+
+
+def _run(args: argparse.Namespace, target: list[str]) -> int:
+    if not target:
+        args.error("no program: give a script, -m module, -c code, or - for standard input")
+    if target in (["-m"], ["-c"]):
+        args.error(f"argument expected for {target[0]}")
+    from .launch import run
+
+    run(target, stats=args.stats, children=not args.no_children)
+
+
+def _classes() -> int:
+    from .display.sizetable import sizes_text
+    from .sizes import size_classes
+
+    print(sizes_text(size_classes()))
+    return 0
+
+
+def _doctor() -> int:
+    from .doctor import diagnose
+
+    version = sys.version.split()[0]
+    print(f"goalloc in {sys.implementation.name} {version} ({sys.executable})")
+    for name, why_not in diagnose():
+        print(f"{name:<7} {'works' if why_not is None else 'does not work: ' + why_not}")
+    return 0

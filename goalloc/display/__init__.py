@@ -1,0 +1,1 @@
+"""Displays of records as text and HTML: pure Python, fed with records, never with the heap."""

@@ -1,0 +1,50 @@
+"""Which modes work in this interpreter: found out by trying, not by knowing."""
+
+from __future__ import annotations
+
+import sys
+
+from . import launch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WARNING = "goalloc: warning: "
+
+
+def diagnose() -> Iterator[tuple[str, str | None]]:
+    """Pairs of a mode and one sentence why it doesn't work here, or None."""
+    yield "launch", _launch_obstacle()
+    yield "import", _import_obstacle()
+
+
+def _launch_obstacle() -> str | None:
+    """Starts a child with this interpreter's options and looks whether goalloc is in place."""
+    import subprocess
+
+    why_not = launch.obstacle()
+    if why_not is not None:
+        return why_not
+    options = launch.interpreter_options(sys.orig_argv)
+    child = subprocess.run(
+        [sys.executable, *options, "-c", "import goalloc; print(goalloc.mode())"],
+        env=launch.environment(warn=True),
+        capture_output=True,
+        text=True,
+    )
+    if child.stdout.strip() == "launch":
+        return None
+    for line in child.stderr.splitlines():
+        if line.startswith(_WARNING):
+            return line.removeprefix(_WARNING)
+    last = (child.stderr or "no message").strip().splitlines()[-1]
+    return f"a child python came up without it (exit status {child.returncode}): {last}"
+
+
+def _import_obstacle() -> str | None:
+    try:
+        from . import _core
+    except ImportError as error:
+        return f"the extension module cannot be loaded: {error}"
+    return _core.obstacle()

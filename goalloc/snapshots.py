@@ -1,0 +1,159 @@
+"""A whole heap at one moment, and the difference of two.
+
+A snapshot keeps the spans as the packed array that C made and turns them into objects when they are
+first asked for: a heap of a million blocks is copied in milliseconds.
+"""
+
+from __future__ import annotations
+
+from ._records import Record, SnapshotDiffFields
+from .stats import Arena, BySize, ClassStats, MemStats, Span, spans_from_core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal, NoReturn
+
+    from pandas import DataFrame as _DataFrame
+
+
+class Snapshot:
+    """Everything about a heap, consistent at one moment.  Frozen; sorts by time; pickles.
+
+    memstats   MemStats
+    classes    134 ClassStats, by span class
+    spans      Span objects by address: in use, manual and free
+    arenas     Arena objects by address
+    nanotime   when, in nanoseconds of the monotonic clock
+    """
+
+    __slots__ = ("memstats", "classes", "arenas", "nanotime", "_packed", "_bits", "_spans")
+
+    memstats: MemStats
+    classes: tuple[ClassStats, ...]
+    arenas: tuple[Arena, ...]
+    nanotime: int
+    _packed: bytes
+    _bits: bytes
+    _spans: tuple[Span, ...] | None
+
+    def __init__(
+        self,
+        memstats: MemStats,
+        classes: tuple[ClassStats, ...],
+        arenas: tuple[Arena, ...],
+        nanotime: int,
+        packed: bytes,
+        bits: bytes,
+    ) -> None:
+        fields = (memstats, classes, arenas, nanotime, packed, bits, None)
+        for name, value in zip(self.__slots__, fields):
+            object.__setattr__(self, name, value)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        spans = self._spans
+        if spans is None:
+            spans = tuple(spans_from_core(self._packed, self._bits))
+            object.__setattr__(self, "_spans", spans)
+        return spans
+
+    def diff(self, other: Snapshot) -> SnapshotDiff:
+        """What has changed since other: self minus other."""
+        pairs = zip(self.classes, other.classes)
+        changed = tuple(_class_diff(a, b) for a, b in pairs if a != b)
+        memstats = _memstats_diff(self.memstats, other.memstats)
+        return SnapshotDiff(self.nanotime - other.nanotime, memstats, changed)
+
+    def to_dataframe(self, what: Literal["classes", "spans", "arenas"] = "classes") -> _DataFrame:
+        """The classes, spans or arenas as a pandas DataFrame."""
+        if what not in ("classes", "spans", "arenas"):
+            raise ValueError(f"no table {what!r}; there are 'classes', 'spans' and 'arenas'")
+        import pandas
+
+        rows = [record.as_dict() for record in getattr(self, what)]
+        frame = pandas.DataFrame(rows)
+        if what == "spans":
+            # 1024 bits don't fit a column of numbers.
+            frame = frame.drop(columns="alloc_bits", errors="ignore")
+        return frame
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "nanotime": self.nanotime,
+            "memstats": self.memstats.as_dict(),
+            "classes": [c.as_dict() for c in self.classes],
+            "spans": [s.as_dict() for s in self.spans],
+            "arenas": [a.as_dict() for a in self.arenas],
+        }
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Snapshot is frozen: cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a Snapshot is frozen: cannot delete {name!r}")
+
+    def __reduce__(self) -> tuple[type[Snapshot], tuple[object, ...]]:
+        return Snapshot, self._key()
+
+    def _key(self) -> tuple[object, ...]:
+        return (
+            self.memstats, self.classes, self.arenas, self.nanotime, self._packed, self._bits,
+        )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Snapshot) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.nanotime, self.memstats))
+
+    def __lt__(self, other: Snapshot) -> bool:
+        return self.nanotime < other.nanotime if isinstance(other, Snapshot) else NotImplemented
+
+    def __repr__(self) -> str:
+        m = self.memstats
+        return (
+            f"Snapshot({m.heap_objects} blocks, {m.heap_alloc} bytes live, "
+            f"{m.heap_sys} bytes of heap in {len(self.arenas)} arenas)"
+        )
+
+    def __str__(self) -> str:
+        from .display.ledger import snapshot_text
+
+        return snapshot_text(self)
+
+    def _repr_html_(self) -> str:
+        from .display.html import snapshot_html
+
+        return snapshot_html(self)
+
+
+class SnapshotDiff(Record, SnapshotDiffFields):
+    """What has changed between two snapshots: MemStats and the changed ClassStats, as differences."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        m = self.memstats
+        return (
+            f"SnapshotDiff({m.heap_objects:+} blocks, {m.heap_alloc:+} bytes live, "
+            f"{len(self.classes)} span classes changed, {self.nanoseconds / 1e9:.3f} s)"
+        )
+
+    def __str__(self) -> str:
+        from .display.ledger import diff_text
+
+        return diff_text(self)
+
+
+def _memstats_diff(a: MemStats, b: MemStats) -> MemStats:
+    numbers = [x - y for x, y in zip(a[:-1], b[:-1])]
+    sizes = tuple(
+        BySize(x.size, x.mallocs - y.mallocs, x.frees - y.frees)
+        for x, y in zip(a.by_size, b.by_size)
+    )
+    return MemStats._make((*numbers, sizes))
+
+
+def _class_diff(a: ClassStats, b: ClassStats) -> ClassStats:
+    """The first five fields say which class it is; the others are numbers."""
+    return ClassStats._make((*a[:5], *(x - y for x, y in zip(a[5:], b[5:]))))

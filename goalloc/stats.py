@@ -1,0 +1,167 @@
+"""The state of a heap as records: Go's MemStats, the span classes, spans and arenas.
+
+Displays and snapshots build on these; nothing here asks a heap for anything.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from ._records import (
+    ArenaFields,
+    BySizeFields,
+    ClassStatsFields,
+    MemStatsFields,
+    Record,
+    SpanFields,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: The states of a span, by their number in C.
+STATES = ("dead", "in_use", "manual", "free")
+
+PAGE_SIZE = 8192
+
+# struct span_info of inspect.h; _core.pyx asserts its size.
+_SPAN = Struct("=3Q8IQ")
+
+
+class BySize(Record, BySizeFields):
+    """Allocations and frees of one size class so far."""
+
+    __slots__ = ()
+
+
+class MemStats(Record, MemStatsFields):
+    """Go's runtime.MemStats.  All numbers are bytes, except mallocs, frees and heap_objects.
+
+    sys = heap_sys + stack_sys + mspan_sys + mcache_sys + buck_hash_sys + gc_sys + other_sys
+    heap_sys = heap_idle + heap_inuse
+    heap_objects = mallocs - frees
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{n}={v}" for n, v in zip(self._fields[:-1], self))
+        return f"MemStats({fields}, by_size=<{len(self.by_size)} classes>)"
+
+    def __str__(self) -> str:
+        from .display.ledger import memstats_text
+
+        return memstats_text(self)
+
+
+class ClassStats(Record, ClassStatsFields):
+    """One span class: its spans, and their slots; capacity = live + free.
+
+    cached counts the free slots that wait in the stores of caches.  span_bytes is the size of one
+    span; tail_bytes is what lies behind the last slot, summed over the spans.
+    """
+
+    __slots__ = ()
+
+    @property
+    def occupancy(self) -> float:
+        """Live slots as a part of all, 0 to 1."""
+        return self.live / self.capacity if self.capacity else 0.0
+
+
+class Span(Record, SpanFields):
+    """A run of pages in one state: 'in_use' (cut into slots), 'manual' (stacks) or 'free'.
+
+    alloc_count counts live slots and alloc_bits has bit i set while slot i is live.
+    """
+
+    __slots__ = ()
+
+    @property
+    def nbytes(self) -> int:
+        return self.npages * PAGE_SIZE
+
+    @property
+    def end(self) -> int:
+        return self.start + self.nbytes
+
+    @property
+    def occupancy(self) -> float:
+        """Live slots as a part of all, 0 to 1."""
+        return self.alloc_count / self.nelems if self.nelems else 0.0
+
+    def live_addresses(self) -> list[int]:
+        """The addresses of the live blocks, ascending."""
+        addresses = []
+        bits = self.alloc_bits
+        while bits:
+            low = bits & -bits
+            addresses.append(self.start + (low.bit_length() - 1) * self.elem_size)
+            bits ^= low
+        return addresses
+
+    def __repr__(self) -> str:
+        text = f"Span({self.start:#x}, {self.npages} pages, {self.state}"
+        if self.state == "in_use":
+            kind = "noscan" if self.noscan else "scan"
+            text += (
+                f", class {self.size_class} {kind}, "
+                f"{self.alloc_count} of {self.nelems} x {self.elem_size} bytes live"
+            )
+        elif self.scavenged:
+            text += ", given back"
+        return text + ")"
+
+
+class Arena(Record, ArenaFields):
+    """A stretch of address space: 64 MiB, or all of the reservation of the linear layout."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        layout = "linear" if self.linear else "sparse"
+        return (
+            f"Arena({self.start:#x}, {self.size} bytes, {layout}, {self.pages_in_use} of "
+            f"{self.pages_mapped} mapped pages in use)"
+        )
+
+
+def memstats_from_core(numbers: Iterable[int], by_size: Iterable[tuple[int, int, int]]) -> MemStats:
+    return MemStats._make((*numbers, tuple(BySize(*row) for row in by_size)))
+
+
+def classes_from_core(rows: Iterable[tuple[int, ...]]) -> list[ClassStats]:
+    """From rows of struct class_stats: they have capacity and live, and free follows."""
+    classes = []
+    for spc, szc, noscan, elem, span_bytes, spans, capacity, live, *rest in rows:
+        head = (spc, szc, bool(noscan), elem, span_bytes, spans)
+        classes.append(ClassStats._make((*head, capacity, live, capacity - live, *rest)))
+    return classes
+
+
+def arenas_from_core(rows: Iterable[tuple[int, int, int, int, bool]]) -> list[Arena]:
+    return [Arena(*row) for row in rows]
+
+
+def spans_from_core(packed: bytes, bits: bytes) -> Iterator[Span]:
+    """From an array of struct span_info and the words of live bits that they point into."""
+    for row in _SPAN.iter_unpack(packed):
+        start, npages, elem, state, spc, nelems, live, cached, index, zero, released, word = row
+        slots = bits[word * 8 : word * 8 + (nelems + 63) // 64 * 8]
+        yield Span(
+            start,
+            npages,
+            STATES[state],
+            spc,
+            spc >> 1,
+            bool(spc & 1),
+            elem,
+            nelems,
+            live,
+            cached,
+            index,
+            int.from_bytes(slots, "little"),
+            bool(zero),
+            bool(released),
+        )
