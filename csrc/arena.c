@@ -162,14 +162,15 @@ static bool in_address_space(uintptr_t base, size_t nbytes) {
     return base < limit && nbytes <= limit - base;
 }
 
-/* Reserves nbytes (whole arenas) where the hints say.  A hint whose place is taken is dropped. */
+/* Reserves nbytes, at the start of an arena, where the hints say.  A hint whose place is taken is
+ * dropped. */
 static uintptr_t reserve_at_hints(struct arena_map *m, size_t nbytes) {
     for (struct arena_hint **at = &m->hints; *at != NULL;) {
         struct arena_hint *hint = *at;
-        uintptr_t p = hint->down ? hint->addr - nbytes : hint->addr;
+        uintptr_t p = hint->down ? ga_align_down(hint->addr - nbytes, GA_ARENA_SIZE) : hint->addr;
         void *v = in_address_space(p, nbytes) ? os_reserve(m->os, (void *)p, nbytes) : NULL;
         if (v == (void *)p && v != NULL) {
-            hint->addr = hint->down ? p : p + nbytes;
+            hint->addr = hint->down ? p : ga_align_up(p + nbytes, GA_ARENA_SIZE);
             return p;
         }
         if (v == NULL) { /* no memory, or taken: the next hint may still do */
@@ -207,7 +208,9 @@ static bool reserve(struct arena_map *m, size_t nbytes, uintptr_t *base, uintptr
             add_hint(m, v + whole, false, true);
         } else {
             whole = ga_align_up(nbytes, GA_HEAP_GROW_MIN);
-            v = (uintptr_t)os_reserve_aligned(m->os, whole, GA_ARENA_SIZE);
+            v = reserve_at_hints(m, whole); /* aligned as they are: no arena on top for a moment */
+            if (v == 0)
+                v = (uintptr_t)os_reserve_aligned(m->os, whole, GA_ARENA_SIZE);
         }
     }
     if (v == 0)
