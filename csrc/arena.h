@@ -127,14 +127,17 @@ GA_INLINE void heap_bits_set(const struct heap_arena *ha, uintptr_t addr, bool s
     else
         *w |= mask;
 }
-/* Returns whether it was set. */
-GA_INLINE bool heap_bits_clear(const struct heap_arena *ha, uintptr_t addr, bool shared) {
-    uint64_t *w = heap_bits_word(ha, addr), mask = heap_bits_mask(addr);
+/* Returns whether it was set; w is the word that it is in. */
+GA_INLINE bool heap_bits_clear_in(uint64_t *w, uintptr_t addr, bool shared) {
+    uint64_t mask = heap_bits_mask(addr);
     if (shared)
         return __atomic_fetch_and(w, ~mask, __ATOMIC_RELAXED) & mask;
     uint64_t old = *w;
     *w = old & ~mask;
     return old & mask;
+}
+GA_INLINE bool heap_bits_clear(const struct heap_arena *ha, uintptr_t addr, bool shared) {
+    return heap_bits_clear_in(heap_bits_word(ha, addr), addr, shared);
 }
 
 /* The span that a page belongs to, if addr's entry is valid (see the rule above); else NULL. */

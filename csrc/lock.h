@@ -8,6 +8,7 @@
 #include "base.h"
 
 enum ga_lock_rank {
+    GA_RANK_PROCS,   /* procs.lock: the list of interpreters' caches */
     GA_RANK_CACHES,  /* mheap.caches_lock: the list of caches; held while the world is stopped */
     GA_RANK_ORPHAN,  /* mheap.orphan_lock: the cache of callers that own none */
     GA_RANK_STACK,   /* stackpool.lock */

@@ -178,7 +178,8 @@ static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
         return free_direct(h, c, ha, class, p);
     if (c->store[class].top == c->store[class].limit) {
         mcache_overflow(c, class);
-        if (mcache_push(c, ha, class, p, c->shared))
+        uint64_t *bits = heap_bits_word(ha, (uintptr_t)p);
+        if (mcache_push(c, bits, class, p, c->shared))
             return MISUSE_NONE;
     }
     return MISUSE_UNALLOCATED;
@@ -190,7 +191,8 @@ static enum misuse free_in(struct mheap *h, struct mcache *c, void *p) {
     if (GA_UNLIKELY(ha == NULL))
         return MISUSE_FOREIGN;
     uint8_t class = ha->pageclass[arena_page((uintptr_t)p)];
-    if (GA_LIKELY(mcache_push(c, ha, class, p, c->shared)))
+    uint64_t *bits = heap_bits_word(ha, (uintptr_t)p);
+    if (GA_LIKELY(mcache_push(c, bits, class, p, c->shared)))
         return MISUSE_NONE;
     return free_slow(h, c, ha, class, p);
 }

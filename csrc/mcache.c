@@ -112,6 +112,18 @@ void mcache_open(struct mcache *c) {
     }
 }
 
+void mcaches_set_open(struct mheap *h, bool open) {
+    world_stop(h);
+    h->caches->closed = !open;
+    for (struct mcache *c = h->caches->first; c != NULL; c = c->next) {
+        if (open)
+            mcache_open(c);
+        else
+            mcache_close(c);
+    }
+    world_start(h);
+}
+
 /* ---- making and ending ---------------------------------------------------------------------- */
 
 static bool kind_serves(enum mcache_kind kind, unsigned spc) {
@@ -145,7 +157,6 @@ static void init_stores(struct mcache *c, void **slots) {
     }
     for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)
         c->store[spc].top = c->store[spc].limit = &c->closed[1];
-    mcache_open(c);
 }
 
 static void link_cache_locked(struct mcaches *cs, struct mcache *c) {
@@ -176,6 +187,8 @@ struct mcache *mcache_new(struct mheap *h, enum mcache_kind kind, struct mcentra
     sampler_init(&c->sampler, cs->sample_rate, (uintptr_t)c ^ os_nanotime());
     c->next_sample = sampler_next(&c->sampler);
     init_stores(c, slots);
+    if (!cs->closed)
+        mcache_open(c);
     link_cache_locked(cs, c);
     mutex_unlock(&cs->lock);
     return c;

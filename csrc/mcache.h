@@ -95,6 +95,7 @@ struct mcaches {
     uint64_t retired_tiny_blocks, retired_tiny_allocs;
     uint64_t sample_rate;
     bool have_barrier;
+    bool closed; /* new caches start closed */
 };
 
 /* Fills in h->caches.  False: out of memory. */
@@ -110,6 +111,9 @@ void mcache_release_all(struct mcache *c);
 /* A closed cache hands out nothing and keeps nothing: what is freed goes straight to its span. */
 void mcache_close(struct mcache *c);
 void mcache_open(struct mcache *c);
+
+/* All caches of the heap, and those to come. */
+void mcaches_set_open(struct mheap *h, bool open);
 
 /* Marks every block that was handed out and not yet marked. */
 void mcache_settle_all(struct mcache *c);
@@ -168,9 +172,9 @@ GA_INLINE void *mcache_pop(struct mcache *c, spanclass_t spc, bool shared) {
     return p;
 }
 
-/* Takes p, of a page of class pageclass in ha, back.  False: nothing is done, the slow path finds
- * out why (full, closed, or not a live block). */
-GA_INLINE bool mcache_push(struct mcache *c, const struct heap_arena *ha, uint8_t pageclass, void *p,
+/* Takes p back, of a page of class pageclass; its bit is in bits.  False: nothing is done, and the
+ * slow path finds out why (full, closed, or not a live block). */
+GA_INLINE bool mcache_push(struct mcache *c, uint64_t *bits, uint8_t pageclass, void *p,
                            bool shared) {
     struct store *st = &c->store[pageclass];
     void **top = st->top;
@@ -182,7 +186,7 @@ GA_INLINE bool mcache_push(struct mcache *c, const struct heap_arena *ha, uint8_
         return false;
     if (!shared && *top != NULL)
         store_settle(c, st);
-    if (GA_UNLIKELY(!heap_bits_clear(ha, (uintptr_t)p, shared)))
+    if (GA_UNLIKELY(!heap_bits_clear_in(bits, (uintptr_t)p, shared)))
         return false;
     *top = p;
     st->top = top + 1;

@@ -1,0 +1,221 @@
+/* See interp.h.  The only file that reads CPython's internal structures. */
+#define Py_BUILD_CORE 1
+#include <Python.h>
+
+#if PY_VERSION_HEX >= 0x030c0000
+#include "internal/pycore_interp.h"
+#include "internal/pycore_runtime.h"
+#endif
+#undef HAVE_STD_ATOMIC
+
+#include "fatal.h"
+#include "interp.h"
+
+struct procs procs;
+/* A pointer only, initial-exec: a larger block can't be had by a library that is loaded late. */
+__thread struct mcache *thread_cache __attribute__((tls_model("initial-exec")));
+static __thread bool thread_is_ending __attribute__((tls_model("initial-exec")));
+static pthread_key_t thread_key;
+
+/* ---- CPython's structures ------------------------------------------------------------------- */
+
+#if PY_VERSION_HEX >= 0x030c0000
+
+/* Two interpreters, never equal: what a list that can't be trusted is replaced by. */
+static char nobody[2];
+static PyInterpreterState *const untrusted_list[2] = {(PyInterpreterState *)&nobody[0],
+                                                      (PyInterpreterState *)&nobody[1]};
+
+static PyInterpreterState *const volatile *runtime_list(void) {
+    _Static_assert(offsetof(struct pyinterpreters, main) ==
+                       offsetof(struct pyinterpreters, head) + sizeof(void *),
+                   "head and main are neighbours");
+    return (PyInterpreterState *const volatile *)&_PyRuntime.interpreters.head;
+}
+
+/* Of an interpreter with an allocator of its own this flag is off; it can't have the main GIL's
+ * objects then (PyInterpreterConfig.use_main_obmalloc). */
+static bool shares_main_allocator(PyInterpreterState *interp) {
+    return interp == procs.list[1] || interp->feature_flags & Py_RTFLAGS_USE_MAIN_OBMALLOC;
+}
+
+/* Are the fields where this build expects them?  The main interpreter's are known. */
+static void test_trust(void) {
+    const unsigned long legacy = Py_RTFLAGS_USE_MAIN_OBMALLOC | Py_RTFLAGS_THREADS |
+                                 Py_RTFLAGS_DAEMON_THREADS | Py_RTFLAGS_FORK | Py_RTFLAGS_EXEC;
+    PyInterpreterState *main = PyInterpreterState_Main();
+    if (main == NULL || main->feature_flags == 0)
+        return; /* too early to tell; nobody else is there */
+    bool ok = procs.list[1] == main && main->feature_flags == legacy;
+    procs.trust = ok ? TRUST_YES : TRUST_NO;
+    if (!ok)
+        procs.list = untrusted_list;
+}
+
+static PyThreadState *current_thread_state(void) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
+#endif
+
+/* ---- mem and obj: interpreters -------------------------------------------------------------- */
+
+bool procs_init(struct mheap *h) {
+    procs.heap = h;
+    mutex_init(&procs.lock, GA_RANK_PROCS, "procs");
+    procs.main_cache = mcache_new(h, MCACHE_INTERP, h->central);
+    h->caches->orphan = mcache_new(h, MCACHE_ORPHAN, h->central);
+    if (procs.main_cache == NULL || h->caches->orphan == NULL)
+        return false;
+#if PY_VERSION_HEX >= 0x030c0000
+    procs.list = runtime_list();
+#endif
+    return true;
+}
+
+/* The caller shows up under several guises: the orphan cache is the only one under a lock. */
+static struct mcache *orphan_enter(void) {
+    mutex_lock(&procs.heap->caches->orphan_lock);
+    return procs.heap->caches->orphan;
+}
+
+#if PY_VERSION_HEX >= 0x030c0000
+
+static struct mcache *new_proc_locked(PyInterpreterState *interp) {
+    struct mheap *h = procs.heap;
+    struct proc *p = atomic_load(&procs.first);
+    while (p != NULL && atomic_load(&p->interp) != NULL)
+        p = p->next;
+    if (p == NULL) {
+        p = persistentalloc(&h->persistent, sizeof *p, 0, &h->mcache_sys);
+        struct mcentral *set = p == NULL ? NULL : mcentral_new_set(h);
+        if (set == NULL || (p->cache = mcache_new(h, MCACHE_INTERP, set)) == NULL)
+            return NULL;
+        p->next = atomic_load(&procs.first);
+        atomic_store(&procs.first, p);
+    }
+    atomic_store(&p->interp, interp);
+    return p->cache;
+}
+
+/* The cache of an interpreter with its own allocator.  Only threads that hold its GIL ask, so its
+ * entry can't come or go meanwhile. */
+static struct mcache *proc_cache(PyInterpreterState *interp) {
+    for (struct proc *p = atomic_load(&procs.first); p != NULL; p = p->next)
+        if (atomic_load(&p->interp) == interp)
+            return p->cache;
+    mutex_lock(&procs.lock);
+    struct mcache *c = new_proc_locked(interp);
+    mutex_unlock(&procs.lock);
+    return c;
+}
+
+static GA_NOINLINE struct mcache *interp_enter_several(void) {
+    if (procs.trust == TRUST_NO) {
+        mutex_lock(&procs.heap->caches->orphan_lock);
+        return procs.main_cache;
+    }
+    PyThreadState *tstate = current_thread_state();
+    struct mcache *c = NULL;
+    if (tstate != NULL) {
+        PyInterpreterState *interp = PyThreadState_GetInterpreter(tstate);
+        c = shares_main_allocator(interp) ? procs.main_cache : proc_cache(interp);
+    }
+    if (c == NULL)
+        return orphan_enter();
+    mcache_enter(c);
+    return c;
+}
+
+#endif
+
+struct mcache *interp_enter(void) {
+#if PY_VERSION_HEX >= 0x030c0000
+    if (GA_UNLIKELY(procs.trust == TRUST_UNTESTED))
+        test_trust();
+    if (GA_UNLIKELY(!only_main_interpreter()))
+        return interp_enter_several();
+#endif
+    return procs.main_cache;
+}
+
+void interp_leave(struct mcache *c) {
+    if (c == procs.heap->caches->orphan || procs.trust == TRUST_NO)
+        mutex_unlock(&procs.heap->caches->orphan_lock);
+    else
+        mcache_leave(c);
+}
+
+void interp_forget(uintptr_t addr, size_t nbytes) {
+    for (struct proc *p = atomic_load(&procs.first); p != NULL; p = p->next) {
+        PyInterpreterState *interp = atomic_load(&p->interp);
+        if (interp == NULL || (uintptr_t)interp - addr >= nbytes)
+            continue;
+        mcache_enter(p->cache);
+        mcache_release_all(p->cache);
+        mcache_leave(p->cache);
+        atomic_store(&p->interp, NULL);
+    }
+}
+
+/* ---- raw: threads --------------------------------------------------------------------------- */
+
+static void thread_end(void *cache) {
+    thread_is_ending = true; /* other destructors may still allocate: as orphans */
+    thread_cache = NULL;
+    mcache_free(cache);
+}
+
+static void make_thread_key(void) { GA_CHECK(pthread_key_create(&thread_key, thread_end) == 0); }
+
+struct mcache *thread_enter_slow(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct mcache *c = thread_cache;
+    if (c == NULL && !thread_is_ending) {
+        struct mheap *h = procs.heap;
+        pthread_once(&once, make_thread_key);
+        c = mcache_new(h, MCACHE_THREAD, h->central);
+        thread_cache = c;
+        if (c != NULL)
+            pthread_setspecific(thread_key, c);
+    }
+    return c != NULL ? c : orphan_enter();
+}
+
+void thread_leave_slow(struct mcache *c) {
+    if (c == procs.heap->caches->orphan)
+        mutex_unlock(&procs.heap->caches->orphan_lock);
+}
+
+/* ---- fork ----------------------------------------------------------------------------------- */
+
+void procs_prepare_fork(void) {
+    struct mheap *h = procs.heap;
+    mutex_lock(&procs.lock);
+    world_stop(h);
+    mutex_lock(&h->stacks->lock);
+    mutex_lock(&h->lock);
+    mutex_lock(&h->persistent.lock);
+}
+
+void procs_parent_fork(void) {
+    struct mheap *h = procs.heap;
+    mutex_unlock(&h->persistent.lock);
+    mutex_unlock(&h->lock);
+    mutex_unlock(&h->stacks->lock);
+    world_start(h);
+    mutex_unlock(&procs.lock);
+}
+
+void procs_child_fork(void) {
+    procs_parent_fork();
+    for (struct mcache *c = procs.heap->caches->first, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->kind == MCACHE_THREAD && c != thread_cache)
+            mcache_free(c);
+    }
+}

@@ -1,0 +1,70 @@
+/* interp: whose cache is it?  The mcache of the caller, by domain.
+ *
+ * mem and obj: the P of Go is an interpreter with an object allocator of its own, exactly as CPython
+ * divides pymalloc: the main interpreter and all that share its allocator (and so its GIL) are one P,
+ * each other interpreter is one.  While there is only the main interpreter, which costs one load and
+ * one compare to know, its cache belongs to whoever calls: he holds the GIL.  As soon as there are
+ * several, the thread state decides, at every call: nothing about "my interpreter" is remembered.
+ * Where the thread state is unknown (NULL) the orphan cache serves, under a lock.
+ *
+ * CPython's structures are read at the places that the headers of the build give; whether they are
+ * right is tested once at run time.  If they are not, the main cache serves everybody under a lock.
+ *
+ * raw: the thread.  Its cache is made at its first call and ended by a pthread key.
+ *
+ * Lock: procs.lock for the list of Ps, before all others. */
+#ifndef GA_INTERP_H
+#define GA_INTERP_H
+
+#include <Python.h>
+
+#include "malloc.h"
+
+/* One interpreter with an allocator of its own, other than the main one. */
+struct proc {
+    PyInterpreterState *_Atomic interp; /* NULL: ended, the next new one takes over */
+    struct mcache *cache;
+    struct proc *next;
+};
+
+struct procs {
+    struct mheap *heap;
+    struct mcache *main_cache;
+    PyInterpreterState *const volatile *list; /* CPython's: [0] newest interpreter, [1] main */
+    struct mutex lock;
+    struct proc *_Atomic first;
+    enum { TRUST_UNTESTED, TRUST_YES, TRUST_NO } trust;
+};
+
+/* Those of the process heap. */
+extern struct procs procs;
+extern __thread struct mcache *thread_cache;
+
+/* False: out of memory. */
+bool procs_init(struct mheap *h);
+
+GA_INLINE bool only_main_interpreter(void) {
+#if PY_VERSION_HEX < 0x030c0000
+    return true; /* one GIL for all */
+#else
+    return procs.list[0] == procs.list[1];
+#endif
+}
+
+/* For mem and obj; never NULL.  Between the two no one else uses the cache, and the world does not
+ * stop. */
+struct mcache *interp_enter(void);
+void interp_leave(struct mcache *c);
+/* The memory [p, p + nbytes) is about to be freed: the P of an interpreter that lived in it ends. */
+void interp_forget(uintptr_t p, size_t nbytes);
+
+/* For raw: the thread's cache, or the orphan cache, locked, where there can be none. */
+struct mcache *thread_enter_slow(void);
+void thread_leave_slow(struct mcache *c);
+
+/* Around fork(): everything at rest, and in the child the caches of the lost threads given back. */
+void procs_prepare_fork(void);
+void procs_parent_fork(void);
+void procs_child_fork(void);
+
+#endif

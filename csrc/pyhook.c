@@ -1,0 +1,440 @@
+/* pyhook: goalloc in CPython's allocator table.  See pyhook.h; malloc.c has the overview.
+ *
+ * A call arrives with the domain it is of, and nothing else that can be relied on: while the table is
+ * being changed CPython's readers may see an old context beside a new function, so ours ignore it,
+ * and the functions go in in two steps, free and realloc first: they know whose a block is.
+ *
+ * Whose: a block in one of our arenas is ours, now and after uninstall.  Any other belongs to the
+ * allocator that was there before: import mode hands it on; in launch mode there was none, and it is
+ * fatal.
+ *
+ * The hot path of mem and obj is mcache_pop and mcache_push on the cache of the only interpreter.
+ * Lock: none here; the table is changed under the GIL. */
+#include "pyhook.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fatal.h"
+#include "interp.h"
+#include "report.h"
+
+/* Exported by every CPython that is supported, declared by some. */
+PyAPI_FUNC(const char *) _PyMem_GetCurrentAllocatorName(void);
+
+#define DOMAINS 3
+#define RAW PYMEM_DOMAIN_RAW
+#define MEM PYMEM_DOMAIN_MEM
+#define OBJ PYMEM_DOMAIN_OBJ
+
+static struct mheap heap;
+static enum { HEAP_NONE, HEAP_READY, HEAP_FAILED } heap_state;
+static enum pyhook_mode mode;
+static _Atomic bool serving; /* false after uninstall: what is new comes from previous */
+static PyMemAllocatorEx previous[DOMAINS];
+static PyObjectArenaAllocator previous_arena;
+
+static bool is_serving(void) { return atomic_load_explicit(&serving, memory_order_relaxed); }
+
+/* ---- which cache ---------------------------------------------------------------------------- */
+
+GA_INLINE struct mcache *enter(PyMemAllocatorDomain domain) {
+    return domain == RAW ? thread_enter_slow() : interp_enter();
+}
+
+GA_INLINE void leave(PyMemAllocatorDomain domain, struct mcache *c) {
+    if (domain == RAW)
+        thread_leave_slow(c);
+    else
+        interp_leave(c);
+}
+
+/* ---- hot ------------------------------------------------------------------------------------ */
+
+static void *slow_malloc(PyMemAllocatorDomain domain, size_t size);
+static void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize);
+static void slow_free(PyMemAllocatorDomain domain, void *p);
+
+/* Class of a request; 0 for size 0 and for large ones: a store that is never open. */
+GA_INLINE unsigned hot_class(size_t size) {
+    if (GA_LIKELY(size <= 1024))
+        return size_to_class8[(size + 7) >> 3];
+    return size <= GA_MAX_SMALL_SIZE ? size_to_class128[(size - 1024 + 127) >> 7] : 0;
+}
+
+GA_INLINE void *hot_malloc(size_t size) {
+    if (GA_UNLIKELY(!only_main_interpreter()))
+        return NULL;
+    return mcache_pop(procs.main_cache, make_spanclass(hot_class(size), false), false);
+}
+
+GA_INLINE void *raw_malloc(size_t size) {
+    struct mcache *c = thread_cache;
+    if (GA_UNLIKELY(c == NULL || size < GA_TINY_SIZE))
+        return NULL;
+    mcache_enter(c);
+    void *p = mcache_pop(c, make_spanclass(hot_class(size), true), true);
+    mcache_leave(c);
+    return p;
+}
+
+/* False: slow_free. */
+GA_INLINE bool hot_free(void *p, enum arena_layout layout) {
+    uintptr_t addr = (uintptr_t)p;
+    uint64_t *bits;
+    uint8_t class;
+    if (layout == LAYOUT_LINEAR) {
+        const struct linear_window *w = &heap.map.linear;
+        uintptr_t offset = addr - w->start;
+        if (GA_UNLIKELY(offset >= w->size || !only_main_interpreter()))
+            return false;
+        if (GA_UNLIKELY(offset >= heap.map.cur_base - w->start)) /* its tables are not yet there */
+            return false;
+        class = w->pageclass[offset >> GA_PAGE_SHIFT];
+        bits = w->bitmap_end - 1 - (offset >> (GA_GRANULE_SHIFT + 6));
+    } else {
+        struct heap_arena *ha = arena_of(&heap.map, addr);
+        if (GA_UNLIKELY(ha == NULL || !only_main_interpreter()))
+            return false;
+        class = ha->own_pageclass[arena_page(addr)];
+        bits = &ha->own_bitmap[(addr & GA_ARENA_MASK) >> (GA_GRANULE_SHIFT + 6)];
+    }
+    return mcache_push(procs.main_cache, bits, class, p, false);
+}
+
+GA_INLINE bool raw_free(void *p) {
+    struct mcache *c = thread_cache;
+    const struct heap_arena *ha = arena_of(&heap.map, (uintptr_t)p);
+    if (GA_UNLIKELY(c == NULL || ha == NULL))
+        return false;
+    mcache_enter(c);
+    bool done = mcache_push(c, heap_bits_word(ha, (uintptr_t)p),
+                            ha->pageclass[arena_page((uintptr_t)p)], p, true);
+    mcache_leave(c);
+    return done;
+}
+
+GA_INLINE void *hook_malloc(PyMemAllocatorDomain domain, size_t size) {
+    void *p = domain == RAW ? raw_malloc(size) : hot_malloc(size);
+    return GA_LIKELY(p != NULL) ? p : slow_malloc(domain, size);
+}
+
+GA_INLINE void *hook_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize) {
+    size_t nbytes;
+    if (GA_UNLIKELY(__builtin_mul_overflow(nelem, elsize, &nbytes)))
+        return NULL;
+    void *p = domain == RAW ? raw_malloc(nbytes) : hot_malloc(nbytes);
+    return GA_LIKELY(p != NULL) ? memset(p, 0, nbytes) : slow_calloc(domain, nelem, elsize);
+}
+
+GA_INLINE void hook_free(PyMemAllocatorDomain domain, void *p, enum arena_layout layout) {
+    if (GA_UNLIKELY(!(domain == RAW ? raw_free(p) : hot_free(p, layout))))
+        slow_free(domain, p);
+}
+
+/* ---- slow ----------------------------------------------------------------------------------- */
+
+static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
+    if (!is_serving())
+        return previous[domain].malloc(previous[domain].ctx, size);
+    struct mcache *c = enter(domain);
+    void *p = ga_malloc(&heap, c, size, domain == RAW);
+    leave(domain, c);
+    if (p == NULL && !is_serving()) /* uninstalled just now: the cache was closed */
+        p = previous[domain].malloc(previous[domain].ctx, size);
+    return p;
+}
+
+static GA_NOINLINE void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize) {
+    if (!is_serving())
+        return previous[domain].calloc(previous[domain].ctx, nelem, elsize);
+    struct mcache *c = enter(domain);
+    void *p = ga_calloc(&heap, c, nelem, elsize, domain == RAW);
+    leave(domain, c);
+    if (p == NULL && !is_serving())
+        p = previous[domain].calloc(previous[domain].ctx, nelem, elsize);
+    return p;
+}
+
+/* p is not a live block of ours: it is the previous allocator's, or the process ends. */
+static GA_COLD void expect_foreign(enum misuse why, const char *op, void *p) {
+    if (why != MISUSE_FOREIGN || mode == PYHOOK_LAUNCH)
+        misuse_throw(&heap, why, op, p);
+}
+
+static GA_NOINLINE void slow_free(PyMemAllocatorDomain domain, void *p) {
+    if (p == NULL)
+        return;
+    if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
+        expect_foreign(MISUSE_FOREIGN, "free", p);
+        previous[domain].free(previous[domain].ctx, p);
+        return;
+    }
+    if (domain == RAW && atomic_load(&procs.first) != NULL) {
+        struct mspan *s = mheap_span_of_heap(&heap, (uintptr_t)p);
+        if (s != NULL && s->elemsize >= sizeof(struct mcache)) /* no interpreter is smaller */
+            interp_forget((uintptr_t)p, s->elemsize);
+    }
+    struct mcache *c = enter(domain);
+    enum misuse why = ga_free(&heap, c, p);
+    leave(domain, c);
+    if (GA_UNLIKELY(why != MISUSE_NONE))
+        misuse_throw(&heap, why, "free", p);
+}
+
+/* A block of ours that moves to the previous allocator. */
+static void *move_out(PyMemAllocatorDomain domain, void *p, size_t size) {
+    enum misuse why;
+    struct mcache *c = enter(domain);
+    size_t usable = ga_usable_size(&heap, c, p, &why);
+    leave(domain, c);
+    if (why != MISUSE_NONE)
+        misuse_throw(&heap, why, "realloc", p);
+    void *q = previous[domain].malloc(previous[domain].ctx, size);
+    if (q != NULL) {
+        memcpy(q, p, ga_min(usable, size));
+        slow_free(domain, p);
+    }
+    return q;
+}
+
+static void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
+    if (p == NULL)
+        return hook_malloc(domain, size);
+    if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
+        expect_foreign(MISUSE_FOREIGN, "realloc", p);
+        return previous[domain].realloc(previous[domain].ctx, p, size);
+    }
+    if (!is_serving())
+        return move_out(domain, p, size);
+    enum misuse why;
+    struct mcache *c = enter(domain);
+    void *q = ga_realloc(&heap, c, p, size, domain == RAW, &why);
+    leave(domain, c);
+    if (GA_UNLIKELY(why != MISUSE_NONE))
+        misuse_throw(&heap, why, "realloc", p);
+    return q;
+}
+
+/* ---- the functions in the table ------------------------------------------------------------- */
+
+#define HOOKS(name, domain)                                                                        \
+    static void *name##_malloc(void *ctx, size_t size) {                                           \
+        (void)ctx;                                                                                 \
+        return hook_malloc(domain, size);                                                          \
+    }                                                                                              \
+    static void *name##_calloc(void *ctx, size_t nelem, size_t elsize) {                           \
+        (void)ctx;                                                                                 \
+        return hook_calloc(domain, nelem, elsize);                                                 \
+    }                                                                                              \
+    static void *name##_realloc(void *ctx, void *p, size_t size) {                                 \
+        (void)ctx;                                                                                 \
+        return hook_realloc(domain, p, size);                                                      \
+    }                                                                                              \
+    static void name##_free(void *ctx, void *p) {                                                  \
+        (void)ctx;                                                                                 \
+        hook_free(domain, p, LAYOUT_SPARSE);                                                       \
+    }                                                                                              \
+    static void name##_free_linear(void *ctx, void *p) {                                           \
+        (void)ctx;                                                                                 \
+        hook_free(domain, p, LAYOUT_LINEAR);                                                       \
+    }
+
+HOOKS(pyraw, RAW)
+HOOKS(pymem, MEM)
+HOOKS(pyobj, OBJ)
+
+static const PyMemAllocatorEx sparse_hooks[DOMAINS] = {
+    [RAW] = {NULL, pyraw_malloc, pyraw_calloc, pyraw_realloc, pyraw_free},
+    [MEM] = {NULL, pymem_malloc, pymem_calloc, pymem_realloc, pymem_free},
+    [OBJ] = {NULL, pyobj_malloc, pyobj_calloc, pyobj_realloc, pyobj_free},
+};
+static const PyMemAllocatorEx linear_hooks[DOMAINS] = {
+    [RAW] = {NULL, pyraw_malloc, pyraw_calloc, pyraw_realloc, pyraw_free_linear},
+    [MEM] = {NULL, pymem_malloc, pymem_calloc, pymem_realloc, pymem_free_linear},
+    [OBJ] = {NULL, pyobj_malloc, pyobj_calloc, pyobj_realloc, pyobj_free_linear},
+};
+
+/* CPython asks for the chunks of its frame stacks here, and pymalloc for its arenas. */
+static void *arena_alloc(void *ctx, size_t size) {
+    (void)ctx;
+    if (!is_serving())
+        return previous_arena.alloc(previous_arena.ctx, size);
+    struct mcache *c = enter(OBJ);
+    void *p = stack_alloc(&heap, &c->stackcache, size);
+    leave(OBJ, c);
+    return p;
+}
+
+static void arena_free(void *ctx, void *p, size_t size) {
+    (void)ctx;
+    if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
+        previous_arena.free(previous_arena.ctx, p, size);
+        return;
+    }
+    struct mcache *c = enter(OBJ);
+    bool done = stack_free(&heap, &c->stackcache, p, size);
+    leave(OBJ, c);
+    if (!done)
+        misuse_throw(&heap, MISUSE_UNALLOCATED, "free", p);
+}
+
+/* ---- the process heap ----------------------------------------------------------------------- */
+
+/* Bytes of "64GiB", "512 MiB", "1000"; 0: nothing sensible. */
+static size_t parse_bytes(const char *text) {
+    static const struct {
+        const char *unit;
+        unsigned shift;
+    } units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    while (*end == ' ')
+        end++;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (errno == 0 && strcmp(end, units[i].unit) == 0 && n <= SIZE_MAX >> 2 >> units[i].shift)
+            return (size_t)n << units[i].shift;
+    return 0;
+}
+
+struct mheap *pyhook_heap(void) {
+    if (heap_state != HEAP_NONE)
+        return heap_state == HEAP_READY ? &heap : NULL;
+    const char *layout = getenv("GOALLOC_LAYOUT"), *size = getenv("GOALLOC_LINEAR_SIZE");
+    bool linear = layout != NULL && strcmp(layout, "linear") == 0;
+    heap_state = HEAP_FAILED;
+    if (!heap_init(&heap, linear ? LAYOUT_LINEAR : LAYOUT_SPARSE,
+                   size != NULL ? parse_bytes(size) : 0))
+        return NULL;
+    if (!procs_init(&heap))
+        return NULL; /* what it has stays: nobody can free it any more */
+    if (pthread_atfork(procs_prepare_fork, procs_parent_fork, procs_child_fork) != 0)
+        return NULL;
+    heap_state = HEAP_READY;
+    return &heap;
+}
+
+enum pyhook_mode pyhook_mode(void) { return is_serving() ? mode : PYHOOK_NONE; }
+
+/* ---- install -------------------------------------------------------------------------------- */
+
+static const PyMemAllocatorEx *our_hooks(void) {
+    return heap.map.linear.size != 0 ? linear_hooks : sparse_hooks;
+}
+
+static bool table_is_ours(PyMemAllocatorDomain domain) {
+    PyMemAllocatorEx now;
+    PyMem_GetAllocator(domain, &now);
+    return now.free == sparse_hooks[domain].free || now.free == linear_hooks[domain].free;
+}
+
+/* NULL, or why the table as it is must not be replaced. */
+static const char *table_obstacle(void) {
+#ifdef Py_GIL_DISABLED
+    return "this Python is free-threaded, and its object allocator cannot be replaced";
+#else
+    if (table_is_ours(OBJ))
+        return NULL;
+    const char *name = _PyMem_GetCurrentAllocatorName();
+    if (name == NULL)
+        return "another tool has replaced or wrapped Python's memory allocators";
+    if (strstr(name, "_debug") != NULL)
+        return "Python's debug hooks are on the memory allocators (PYTHONMALLOC=debug, -X dev or a "
+               "debug build)";
+    return NULL;
+#endif
+}
+
+static const char *tracing_obstacle(void) {
+    PyObject *module = PyImport_ImportModule("_tracemalloc");
+    PyObject *tracing = module ? PyObject_CallMethod(module, "is_tracing", NULL) : NULL;
+    bool yes = tracing == Py_True;
+    Py_XDECREF(tracing);
+    Py_XDECREF(module);
+    PyErr_Clear();
+    return yes ? "tracemalloc is tracing already, and would drop goalloc when it stops" : NULL;
+}
+
+const char *pyhook_obstacle(void) {
+    if (pyhook_mode() != PYHOOK_NONE)
+        return NULL;
+    const char *why = tracing_obstacle();
+    return why != NULL ? why : table_obstacle();
+}
+
+/* Step one: free and realloc, which serve old blocks and ours alike.  Step two: all. */
+static void set_tables(bool all) {
+    for (int domain = 0; domain < DOMAINS; domain++) {
+        PyMemAllocatorEx a = our_hooks()[domain];
+        a.ctx = previous[domain].ctx;
+        if (!all) {
+            a.malloc = previous[domain].malloc;
+            a.calloc = previous[domain].calloc;
+        }
+        PyMem_SetAllocator(domain, &a);
+    }
+    if (all) {
+        PyObjectArenaAllocator arena = {previous_arena.ctx, arena_alloc, arena_free};
+        PyObject_SetArenaAllocator(&arena);
+    }
+}
+
+static void save_previous(void) {
+    for (int domain = 0; domain < DOMAINS; domain++)
+        if (!table_is_ours(domain))
+            PyMem_GetAllocator(domain, &previous[domain]);
+    PyObjectArenaAllocator now;
+    PyObject_GetArenaAllocator(&now);
+    if (now.free != arena_free)
+        previous_arena = now;
+}
+
+const char *pyhook_install(void) {
+    const char *why = pyhook_obstacle();
+    if (why != NULL || pyhook_mode() != PYHOOK_NONE)
+        return why;
+    if (pyhook_heap() == NULL)
+        return "there is no memory for a heap";
+    save_previous();
+    set_tables(false);
+    mcaches_set_open(&heap, true);
+    if (mode == PYHOOK_NONE)
+        mode = PYHOOK_IMPORT;
+    atomic_store(&serving, true);
+    set_tables(true);
+    return NULL;
+}
+
+void pyhook_uninstall(void) {
+    if (!is_serving())
+        return;
+    atomic_store(&serving, false);
+    mcaches_set_open(&heap, false);
+    if (table_is_ours(OBJ)) /* else who is on top of us goes on calling, and is passed on */
+        set_tables(false);
+}
+
+__attribute__((visibility("default"))) const char *goalloc_launch(int argc, char **argv) {
+    PyPreConfig preconfig;
+    PyPreConfig_InitPythonConfig(&preconfig);
+    PyStatus status = Py_PreInitializeFromBytesArgs(&preconfig, argc, argv);
+    if (PyStatus_Exception(status))
+        return "Python did not preinitialize";
+    const char *why = table_obstacle();
+    if (why != NULL)
+        return why;
+    if (pyhook_heap() == NULL)
+        return "there is no memory for a heap";
+    mode = PYHOOK_LAUNCH;
+    save_previous();
+    atomic_store(&serving, true);
+    set_tables(true);
+    return NULL;
+}
+
+static void write_report(void) { report_write(&heap, 2); }
+
+/* For `goalloc run --stats`: the report goes to stderr when the process exits. */
+__attribute__((visibility("default"))) void goalloc_stats_at_exit(void) { atexit(write_report); }

@@ -1,0 +1,71 @@
+/* See report.h.  Lines are formatted into a buffer on the stack: nothing is allocated, so the report
+ * does not show up in its own numbers.  Lock: those of inspect.c. */
+#include "report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define BUSIEST 8 /* classes shown */
+
+__attribute__((format(printf, 2, 3))) static void line(int fd, const char *fmt, ...) {
+    char text[160];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    os_write(fd, text, ga_min((size_t)n, sizeof text - 1));
+}
+
+static void bytes_line(int fd, const char *sign, const char *name, uint64_t n, const char *what) {
+    line(fd, "  %1s %-14s %15llu  %9.1f MiB  %s\n", sign, name, (unsigned long long)n,
+         (double)n / (double)GA_MIB, what);
+}
+
+static void write_ledger(int fd, const struct memstats *m) {
+    bytes_line(fd, "", "heap_inuse", m->heap_inuse, "spans in use");
+    bytes_line(fd, "+", "heap_idle", m->heap_idle, "free spans, released ones included");
+    bytes_line(fd, "+", "stack_sys", m->stack_sys, "frame stacks");
+    bytes_line(fd, "+", "mspan_sys", m->mspan_sys, "span structures");
+    bytes_line(fd, "+", "mcache_sys", m->mcache_sys, "caches");
+    bytes_line(fd, "+", "gc_sys", m->gc_sys, "bitmaps and page tables");
+    bytes_line(fd, "+", "other_sys", m->other_sys + m->buck_hash_sys, "everything else");
+    bytes_line(fd, "=", "sys", m->sys, "address space in use");
+    bytes_line(fd, "", "heap_released", m->heap_released, "of heap_idle: costs no memory");
+    bytes_line(fd, "", "heap_alloc", m->heap_alloc, "live blocks");
+    bytes_line(fd, "", "total_alloc", m->total_alloc, "allocated since the start");
+    line(fd, "    mallocs %llu - frees %llu = %llu live objects\n", (unsigned long long)m->mallocs,
+         (unsigned long long)m->frees, (unsigned long long)m->heap_objects);
+}
+
+static void write_busiest(int fd, const struct class_stats *classes) {
+    bool shown[GA_NUM_SPAN_CLASSES] = {false};
+    line(fd, "  %-12s %10s %14s %14s %10s %8s\n", "busiest", "bytes/obj", "mallocs", "frees", "live",
+         "spans");
+    for (unsigned rank = 0; rank < BUSIEST; rank++) {
+        const struct class_stats *best = NULL;
+        for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++)
+            if (!shown[spc] && classes[spc].mallocs != 0 &&
+                (best == NULL || classes[spc].mallocs > best->mallocs))
+                best = &classes[spc];
+        if (best == NULL)
+            return;
+        shown[best->spanclass] = true;
+        char name[24], size[24] = "large";
+        snprintf(name, sizeof name, "%u %s", best->sizeclass, best->noscan ? "noscan" : "scan");
+        if (best->sizeclass != 0)
+            snprintf(size, sizeof size, "%llu", (unsigned long long)best->elem_size);
+        line(fd, "  %-12s %10s %14llu %14llu %10llu %8llu\n", name, size,
+             (unsigned long long)best->mallocs, (unsigned long long)best->frees,
+             (unsigned long long)best->live, (unsigned long long)best->spans);
+    }
+}
+
+void report_write(struct mheap *h, int fd) {
+    struct memstats m;
+    struct class_stats classes[GA_NUM_SPAN_CLASSES];
+    inspect_memstats(h, &m);
+    inspect_class_stats(h, classes);
+    line(fd, "goalloc: memory statistics\n");
+    write_ledger(fd, &m);
+    write_busiest(fd, classes);
+}
