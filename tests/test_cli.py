@@ -1,0 +1,78 @@
+"""The command line: what it prints, and that bad arguments never end in a traceback."""
+
+import sys
+import sysconfig
+
+import pytest
+
+import goalloc
+from goalloc.display.sizetable import sizes_text
+
+
+def test_classes_prints_the_table(python):
+    assert python.output("-m", "goalloc", "classes") == sizes_text(goalloc.size_classes()) + "\n"
+
+
+def test_version(python):
+    assert python.output("-m", "goalloc", "--version") == f"goalloc {goalloc.__version__}\n"
+
+
+def test_console_script_is_the_module(python):
+    import os
+
+    script = os.path.join(sysconfig.get_path("scripts"), "goalloc")
+    if not os.path.exists(script):
+        pytest.skip("goalloc is not installed as a distribution here")
+    code = "import goalloc, sys; print(goalloc.mode(), sys.argv, sys.flags.utf8_mode)"
+    out = python.output("-X", "utf8", script, "run", "-c", code, "a")
+    assert out == "launch ['-c', 'a'] 1\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["fly"],
+        ["--nope"],
+        ["run"],
+        ["run", "--nope"],
+        ["run", "--nope", "x.py"],
+        ["run", "--stats"],
+        ["run", "-m"],
+        ["run", "-c"],
+        ["run", "--"],
+        ["classes", "extra"],
+        ["doctor", "--nope"],
+    ],
+)
+def test_bad_arguments_are_a_message_and_status_2(python, words):
+    result = python("-m", "goalloc", *words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: python -m goalloc")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_script_fails_as_under_plain_python(python):
+    plain, ours = python("nowhere.py"), python.run("nowhere.py")
+    assert (ours.returncode, ours.stderr) == (plain.returncode, plain.stderr)
+
+
+@pytest.mark.parametrize("words", [["-h"], ["run", "-h"], ["classes", "-h"], ["doctor", "-h"]])
+def test_help(python, words):
+    assert python.output("-m", "goalloc", *words).startswith("usage: python -m goalloc")
+
+
+def test_doctor_finds_all_well(python):
+    heading, *lines = python.output("-m", "goalloc", "doctor").splitlines()
+    assert sys.version.split()[0] in heading
+    assert [line.split() for line in lines] == [["launch", "works"], ["import", "works"]]
+
+
+@pytest.mark.parametrize("outer, env", [(["-X", "dev"], {}), ([], {"PYTHONMALLOC": "debug"})])
+def test_doctor_says_why_not(python, outer, env):
+    result = python(*outer, "-m", "goalloc", "doctor", env=env)
+    assert result.returncode == 0
+    for line in result.stdout.splitlines()[1:]:
+        mode, text = line.split(maxsplit=1)
+        assert mode in ("launch", "import")
+        assert text.startswith("does not work: ") and len(text.split()) > 6
