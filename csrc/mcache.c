@@ -39,12 +39,15 @@ void mcache_sample(struct mcache *c) {
 
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
     struct store *st = &c->store[spc];
-    if (c->next_sample < 0)
-        mcache_sample(c);
     if (mcache_is_closed(c, spc))
         return NULL;
-    if (st->top[-1] == NULL && !refill(c, spc))
-        return NULL;
+    if (st->top[-1] == NULL) {
+        if (!refill(c, spc))
+            return NULL;
+        c->next_sample -= st->elemsize; /* mcache_pop stopped before it counted */
+    }
+    if (c->next_sample < 0)
+        mcache_sample(c);
     void *p = *--st->top;
     st->nmalloc++;
     if (c->shared) {
@@ -255,10 +258,10 @@ void world_stop(struct mheap *h) {
     struct mcaches *cs = h->caches;
     mutex_lock(&cs->lock);
     mutex_lock(&cs->orphan_lock);
-    bool others = false;
+    bool others = false; /* could any be at work?  Even a single one need not be the caller's */
     for (struct mcache *c = cs->first; c != NULL; c = c->next) {
         atomic_fetch_or(&c->gate, GA_GATE_STOP);
-        others |= c != cs->first;
+        others |= c->kind != MCACHE_HEAP;
     }
     if (others && cs->have_barrier)
         os_barrier();
