@@ -30,8 +30,8 @@ core = Extension(
     "goalloc._core",
     ["goalloc/_core.pyx", *sorted(str(p) for p in Path("csrc").glob("*.c") if str(p) != SHIM)],
     depends=sorted(str(p) for p in Path("csrc").glob("*.h")),
-    # Without a module state of its own Cython can't serve more than one interpreter.
-    define_macros=[("CYTHON_USE_MODULE_STATE", "1")],
+    # What Cython needs to serve interpreters with a GIL of their own: no state and no type is static.
+    define_macros=[("CYTHON_USE_MODULE_STATE", "1"), ("CYTHON_USE_TYPE_SPECS", "1")],
     extra_compile_args=[
         *CFLAGS,
         "-iquotecsrc",
