@@ -67,9 +67,13 @@ class BuildPy(build_py):
 
     def run(self):
         super().run()
+        base = "" if self.editable_mode else self.build_lib
+        target = Path(base, "goalloc", "include", "goalloc")
         if self.editable_mode:
+            target.parent.mkdir(exist_ok=True)
+            if not target.is_symlink():
+                target.symlink_to(Path("csrc").resolve())
             return
-        target = Path(self.build_lib, "goalloc", "include", "goalloc")
         target.mkdir(parents=True, exist_ok=True)
         for header in sorted(Path("csrc").glob("*.h")):
             shutil.copyfile(header, target / header.name)

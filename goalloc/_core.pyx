@@ -211,11 +211,13 @@ cdef class Heap:
     def realloc(self, address, n, bint noscan):
         self.need_cache()
         cdef uintptr_t old = address_of(address)
-        if old == 0:
-            return self.malloc(n, noscan, None)
         cdef size_t size = nbytes_of(n)
         cdef misuse why = MISUSE_NONE
-        cdef void *p = ga_realloc(self.heap, self.cache, <void *>old, size, noscan, &why)
+        cdef void *p
+        if old == 0:
+            p = ga_malloc(self.heap, self.cache, size, noscan)
+        else:
+            p = ga_realloc(self.heap, self.cache, <void *>old, size, noscan, &why)
         if why != MISUSE_NONE:
             raise self.misuse_error(why, "realloc", old)
         if p == NULL:

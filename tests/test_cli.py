@@ -4,6 +4,7 @@ import sys
 import sysconfig
 
 import pytest
+from pychild import needs_replaceable
 
 import goalloc
 from goalloc.display.sizetable import sizes_text
@@ -17,6 +18,7 @@ def test_version(python):
     assert python.output("-m", "goalloc", "--version") == f"goalloc {goalloc.__version__}\n"
 
 
+@needs_replaceable
 def test_console_script_is_the_module(python):
     import os
 
@@ -52,6 +54,7 @@ def test_bad_arguments_are_a_message_and_status_2(python, words):
     assert "Traceback" not in result.stderr
 
 
+@needs_replaceable
 def test_a_missing_script_fails_as_under_plain_python(python):
     plain, ours = python("nowhere.py"), python.run("nowhere.py")
     assert (ours.returncode, ours.stderr) == (plain.returncode, plain.stderr)
@@ -62,6 +65,7 @@ def test_help(python, words):
     assert python.output("-m", "goalloc", *words).startswith("usage: python -m goalloc")
 
 
+@needs_replaceable
 def test_doctor_finds_all_well(python):
     heading, *lines = python.output("-m", "goalloc", "doctor").splitlines()
     assert sys.version.split()[0] in heading

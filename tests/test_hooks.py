@@ -4,6 +4,7 @@ import sys
 import textwrap
 
 import pytest
+from pychild import needs_replaceable
 
 BEGIN = textwrap.dedent(
     """
@@ -232,6 +233,7 @@ def test_private_heaps_in_subinterpreters(python, own_gil):
 # ---- import mode --------------------------------------------------------------------------------
 
 
+@needs_replaceable
 def test_older_blocks_are_passed_on(python):
     code = BEGIN + textwrap.dedent(
         """
@@ -253,6 +255,7 @@ def test_older_blocks_are_passed_on(python):
     assert python.output("-c", code) == "ok\n"
 
 
+@needs_replaceable
 def test_uninstall_frees_our_blocks_forever(python):
     code = BEGIN + CHURN + textwrap.dedent(
         """
@@ -280,6 +283,7 @@ def test_uninstall_frees_our_blocks_forever(python):
     assert python.output("-c", code) == "ok\n"
 
 
+@needs_replaceable
 def test_installed_is_a_context_manager(python):
     code = textwrap.dedent(
         """
@@ -345,6 +349,7 @@ MISUSE = {
 }
 
 
+@needs_replaceable
 @pytest.mark.parametrize("domain", ["raw", "mem", "obj"])
 @pytest.mark.parametrize("crime", MISUSE)
 def test_misuse_aborts_with_one_line_and_the_python_stack(python, crime, domain):
@@ -363,6 +368,7 @@ def test_misuse_aborts_with_one_line_and_the_python_stack(python, crime, domain)
         assert "in culprit" in result.stderr
 
 
+@needs_replaceable
 def test_foreign_pointers_are_fatal_in_launch_mode(python):
     code = BEGIN + "import ctypes; b = ctypes.create_string_buffer(99)\n"
     code += "libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p\n"
