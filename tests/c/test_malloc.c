@@ -341,7 +341,7 @@ static void test_domains(void) {
         CHECK_EQ(ga_free(r.h, thread, scan), MISUSE_DOMAIN);
         CHECK_EQ(ga_realloc(r.h, thread, scan, 1000, true, &why), NULL);
         CHECK_EQ(why, MISUSE_DOMAIN);
-        mcache_settle_all(r.c);
+        usable(&r, scan); /* that marks it */
     }
     release(&r, noscan);
     CHECK_EQ(ga_free(r.h, thread, noscan), MISUSE_DOUBLE_FREE);
