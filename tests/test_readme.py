@@ -1,0 +1,175 @@
+"""Every example of the README runs, and shows what it really prints.
+
+A ```python block runs as a script; a ```text block right behind it is its output.  A ```console
+block is commands after `$ `, each with its output.  `<!-- numbers vary -->` before a block: numbers,
+addresses and paths are compared by their shape only.  A ```sh block is for typing and is not run.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pychild import needs_replaceable
+
+TOP = Path(__file__).resolve().parents[1]
+README = TOP / "README.md"
+VARY = "<!-- numbers vary -->"
+_BLOCK = re.compile(
+    r"(?P<vary><!-- numbers vary -->\n)?```(?P<kind>python|console)\n(?P<code>.*?)```\n"
+    r"(?:```text\n(?P<output>.*?)```\n)?",
+    re.DOTALL,
+)
+_SHAPES = (
+    (r"0x[0-9a-f]+", "0x#"),
+    (r"\(/[^)]*\)", "(/#)"),
+    (r"[-+]?\d[\d,]*(\.\d+)*", "#"),
+    (r"\b([KMG]i)?B\b", "B"),
+    (r" +", " "),
+)
+
+
+def shape(text):
+    for pattern, name in _SHAPES:
+        text = re.sub(pattern, name, text)
+    return text
+
+
+def examples():
+    """Every block that has an output, named by its place."""
+    text = README.read_text()
+    return [
+        pytest.param(block, id=f"line-{text.count(chr(10), 0, block.start()) + 1}")
+        for block in _BLOCK.finditer(text)
+    ]
+
+
+def commands(console):
+    """The [command, output] pairs of a console block."""
+    pairs = []
+    for line in console.splitlines(keepends=True):
+        if line.startswith("$ "):
+            pairs.append([line[2:], ""])
+        else:
+            pairs[-1][1] += line
+    return pairs
+
+
+def run(command, folder):
+    """What a command prints, stderr in its place; `python` is the one that runs the tests."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GOALLOC")}
+    clean.pop("LD_PRELOAD", None)
+    clean.pop("PYTHONMALLOC", None)
+    (folder / "bin").mkdir(exist_ok=True)
+    python = folder / "bin" / "python"
+    if not python.exists():
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        python.chmod(0o755)
+    clean["PATH"] = f"{python.parent}:{clean['PATH']}"
+    done = subprocess.run(
+        command,
+        shell=isinstance(command, str),
+        cwd=folder,
+        env=clean,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@needs_replaceable
+@pytest.mark.parametrize("block", examples())
+def test_example_prints_what_it_shows(block, tmp_path):
+    alike = shape if block["vary"] else str
+    if block["kind"] == "console":
+        for command, output in commands(block["code"]):
+            assert alike(run(command, tmp_path)) == alike(output), command
+    else:
+        printed = run([sys.executable, "-c", block["code"]], tmp_path)
+        assert alike(printed) == alike(block["output"])
+
+
+def test_no_example_is_overlooked():
+    """A fence that the pattern above can't read would go untested."""
+    text = README.read_text()
+    kinds = re.findall(r"^```(\w*)$", text, re.MULTILINE)
+    opened = [kind for kind in kinds if kind in ("python", "console", "text")]
+    found = []
+    for block in _BLOCK.finditer(text):
+        found += [block["kind"], *(["text"] if block["output"] is not None else [])]
+    assert opened == found and len(found) > 5
+    assert text.count(VARY) == sum(bool(block["vary"]) for block in _BLOCK.finditer(text))
+
+
+def test_shape_keeps_words_and_drops_numbers():
+    assert shape("a 12,345 B at 0xc0de (/x/y 3.11)") == shape("a  7 KiB at 0x1 (/z)")
+    assert shape("live 5") != shape("dead 5")
+
+
+def test_the_readme_has_the_two_commands():
+    found = re.findall(r"<!-- command: (\w+) -->\n```sh\n(.*)\n```\n", README.read_text())
+    assert [name for name, _ in found] == ["example", "test"]
+    for _, command in found:
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+
+
+def test_paths_named_in_the_readme_are_there():
+    text = README.read_text()
+    paths = set(re.findall(r"\]\(([\w./-]+)\)", text)) | set(re.findall(r"examples/\w+\.py", text))
+    assert paths and [path for path in paths if not (TOP / path).exists()] == []
+
+
+def test_the_parsing_example_counts_what_ast_finds(tmp_path):
+    (tmp_path / "good.py").write_text("x = 1\n")
+    (tmp_path / "bad.py").write_text("x = = 1\n")
+    out = run([sys.executable, TOP / "examples" / "parse_stdlib.py", tmp_path], tmp_path)
+    first, second, *kinds = out.splitlines()
+    assert first == f"1 modules of {tmp_path} parsed, 1 could not be"
+    assert second.startswith("5 nodes in ")
+    assert sorted(line.split()[1] for line in kinds) == [
+        "Assign", "Constant", "Module", "Name", "Store",
+    ]  # fmt: skip
+
+
+# ---- the table of results ----------------------------------------------------------------------
+
+
+def summary(*words):
+    script = TOP / "benchmarks" / "summary.py"
+    return subprocess.run([sys.executable, script, *words], capture_output=True, text=True)
+
+
+def result(python, value):
+    machine = {"cpu": "a cpu", "kernel": "6.1", "libc": "glibc 2.36"}
+    cell = {"pattern": "lifo", "size": "64", "failure": None}
+    rows = [
+        {**cell, "contender": "stock", "value": 4.0, "ratio": 1.0},
+        {**cell, "contender": "goalloc", "value": value, "ratio": value / 4},
+    ]
+    return {"python": python, "machine": machine, "libraries": {}, "rows": rows}
+
+
+def test_results_are_those_in_the_benchmarks_folder():
+    done = summary("--check")
+    assert done.returncode == 0, done.stderr + "run: python benchmarks/summary.py"
+
+
+def test_summary_shows_the_newest_python(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOP / "benchmarks"))
+    import summary as module
+
+    for python, value in (("3.9.1-shared", 3.0), ("3.14.0-shared", 2.0)):
+        path = tmp_path / f"pairs-{python}.json"
+        path.write_text(json.dumps(result(python, value)))
+    (tmp_path / "pairs-3.15.0-quick.json").write_text(json.dumps(result("3.15.0", 1.0)))
+    text = module.fill("a\n<!-- results -->\nold\n<!-- end -->\nb\n", tmp_path)
+    assert "CPython 3.14.0, shared" in text and "old" not in text
+    assert "| lifo, 64 B | 4.0 | 2.0 (**0.50x**) |" in text
+    with pytest.raises(ValueError):
+        module.fill("no section", tmp_path)
