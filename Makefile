@@ -37,6 +37,6 @@ instructions: ## count instructions (needs valgrind), and fill the tables
 generate: ## the table of size classes
 	$(BIN)/python csrc/mksizeclass.py --write
 
-lint: ## types, and the layout of the C files
+lint: ## types of the Python files, floors and sizes of the C files
 	$(BIN)/mypy
-	clang-format --dry-run --Werror csrc/*.[ch] tests/c/*.[ch]
+	$(BIN)/pytest tests/test_c_layers.py
