@@ -36,6 +36,7 @@ core = Extension(
         *CFLAGS,
         "-iquotecsrc",
         "-fno-plt",
+        "-fno-tree-slp-vectorize",  # a 16-byte load of two 8-byte stores stalls (mcache.h)
         "-fno-semantic-interposition",
         "-fomit-frame-pointer",
         "-ftls-model=initial-exec",

@@ -27,7 +27,7 @@ static void linear_init(struct arena_map *m, size_t nbytes) {
     size_t size = ga_align_up(ga_max(nbytes, GA_ARENA_SIZE), GA_ARENA_SIZE);
     size_t npages = size >> GA_PAGE_SHIFT;
     size_t spans = npages * sizeof(struct mspan *), bitmap = size >> (GA_GRANULE_SHIFT + 3);
-    size_t tables = ga_align_up(spans + 2 * npages + bitmap, GA_ARENA_SIZE);
+    size_t tables = ga_align_up(spans + 2 * npages + 2 * bitmap, GA_ARENA_SIZE);
     w->nbytes = tables + size;
     w->memory = os_reserve_aligned(m->os, w->nbytes, GA_ARENA_SIZE);
     if (w->memory == NULL)
@@ -38,7 +38,8 @@ static void linear_init(struct arena_map *m, size_t nbytes) {
     w->spans = (struct mspan **)base;
     w->pageclass = (uint8_t *)(base + spans);
     w->page_was = w->pageclass + npages;
-    w->bitmap_end = (uint64_t *)w->start;
+    w->bitmap_end[0] = (uint64_t *)w->start;
+    w->bitmap_end[1] = (uint64_t *)(w->start - bitmap);
     m->cur_base = w->start;
     m->cur_end = w->start + size;
 }
@@ -85,8 +86,9 @@ void arena_map_destroy(struct arena_map *m) {
 static bool linear_map_tables(struct arena_map *m, struct heap_arena *ha) {
     const struct linear_window *w = &m->linear;
     size_t page0 = (ha->start - w->start) >> GA_PAGE_SHIFT, page = os_page_size();
-    uint64_t *bitmap_low = w->bitmap_end - (page0 << (GA_PAGE_SHIFT - GA_GRANULE_SHIFT - 6)) -
-                           GA_BITMAP_WORDS;
+    size_t word0 = page0 << (GA_PAGE_SHIFT - GA_GRANULE_SHIFT - 6);
+    ha->bitmap[0] = w->bitmap_end[0] - word0; /* where they grow down from */
+    ha->bitmap[1] = w->bitmap_end[1] - word0;
     struct {
         void *p;
         size_t nbytes;
@@ -94,7 +96,8 @@ static bool linear_map_tables(struct arena_map *m, struct heap_arena *ha) {
         {&w->spans[page0], GA_PAGES_PER_ARENA * sizeof w->spans[0]},
         {&w->pageclass[page0], GA_PAGES_PER_ARENA},
         {&w->page_was[page0], GA_PAGES_PER_ARENA},
-        {bitmap_low, GA_BITMAP_WORDS * 8},
+        {ha->bitmap[0] - GA_BITMAP_WORDS, GA_BITMAP_WORDS * 8},
+        {ha->bitmap[1] - GA_BITMAP_WORDS, GA_BITMAP_WORDS * 8},
     };
     for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++) {
         /* Slices of neighbours may share a page of a system whose pages are large. */
@@ -105,10 +108,10 @@ static bool linear_map_tables(struct arena_map *m, struct heap_arena *ha) {
         m->meta_bytes += slices[i].nbytes;
     }
     ha->linear = true;
+    m->linear.mapped = ga_max(m->linear.mapped, ha->start + GA_ARENA_SIZE - w->start);
     ha->spans = &w->spans[page0];
     ha->pageclass = &w->pageclass[page0];
     ha->page_was = &w->page_was[page0];
-    ha->bitmap = bitmap_low + GA_BITMAP_WORDS;
     ha->bitmap_flip = -1;
     return true;
 }
@@ -132,13 +135,14 @@ static struct heap_arena *new_arena(struct arena_map *m, uintptr_t start) {
         ha->pageclass = ha->own_pageclass;
         ha->page_was = ha->own_page_was;
         ha->spans = ha->own_spans;
-        ha->bitmap = ha->own_bitmap;
+        ha->bitmap[0] = ha->own_bitmap[0];
+        ha->bitmap[1] = ha->own_bitmap[1];
     }
     m->meta_bytes += nbytes;
     size_t i = start >> GA_ARENA_SHIFT, per_page = os_page_size() / sizeof m->arenas[0];
     bool page_is_new = true;
-    for (size_t k = 0; k < m->nall; k++)
-        page_is_new &= (m->all[k]->start >> GA_ARENA_SHIFT) / per_page != i / per_page;
+    for (size_t first = i / per_page * per_page, k = first; k < first + per_page; k++)
+        page_is_new &= atomic_load_explicit(&m->arenas[k], memory_order_relaxed) == NULL;
     m->map_bytes += page_is_new ? os_page_size() : 0;
     m->all[m->nall++] = ha;
     atomic_store_explicit(&m->arenas[i], ha, memory_order_release);
@@ -248,6 +252,9 @@ bool arena_map_grow(struct arena_map *m, size_t nbytes, struct arena_piece piece
     pieces[1] = (struct arena_piece){0, 0};
     if (m->cur_end - m->cur_base < nbytes) {
         uintptr_t base, end;
+        /* Refuse here what would use up all that can be described, and then fail. */
+        if (nbytes >> GA_ARENA_SHIFT >= GA_ARENA_MAP_LEN / 64 - m->nall)
+            return false;
         if (!reserve(m, nbytes, &base, &end))
             return false;
         if (!ensure_arenas(m, base, end - base)) {

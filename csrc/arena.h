@@ -8,8 +8,9 @@
  *   pageclass   a byte per page: the span class of the small-object span on it, GA_PAGE_TINY, or 0
  *               (large object, free, manual, never used).  Two loads take free() from a pointer to
  *               its class.
- *   bitmap      the heap bitmap, a bit per 8 bytes: set on the first granule of each live block.
- *               No division finds it, an interior pointer never finds a set bit.
+ *   bitmap      the heap bitmap, a bit per 16 bytes: set on the first granule of each live block.
+ *               No division finds it, an interior pointer never finds a set bit.  Of the two halves
+ *               bitmap[1] is for blocks that start 8 bytes into a granule: every other of class 1.
  *   spans       a pointer per page.  Go's rule: a span in use or manual, every page; a free span, its
  *               first and last page only (inner entries are stale); never used, NULL.
  *   released    a bit per page: free, and given back to the system.
@@ -17,8 +18,8 @@
  *   page_was    a byte per page of a freed span: what it was, to name a misuse exactly.
  *
  * Layouts.  Sparse (Go 1.11+): arenas wherever hints find room, the arrays inside heap_arena.
- * Linear (Go <= 1.10): one reservation `spans | pageclass | page_was | bitmap | arena`; the arrays of
- * all arenas are slices of it, one subtraction finds an entry, the bitmap grows down from the start
+ * Linear (Go <= 1.10): one reservation `spans | pageclass | page_was | bitmap[1] | bitmap[0] | arena`;
+ * the arrays of all arenas are slices of it, one subtraction finds an entry, the bitmap grows down from the start
  * of the arena.  When the reservation can't be had or is full, sparse arenas take over.
  *
  * Lock: mheap.lock to change the map; reading needs none (entries are published with release and
@@ -45,7 +46,7 @@ struct heap_arena {
     uint8_t *pageclass;
     uint8_t *page_was;
     struct mspan **spans;
-    uint64_t *bitmap; /* word i of the arena is bitmap[i ^ bitmap_flip] */
+    uint64_t *bitmap[2];  /* word i of the arena is bitmap[][i ^ bitmap_flip] */
     intptr_t bitmap_flip; /* 0 upwards, -1 downwards */
     uint64_t page_in_use[GA_PAGES_PER_ARENA / 64];
     uint64_t released[GA_PAGES_PER_ARENA / 64];
@@ -53,7 +54,7 @@ struct heap_arena {
     uint8_t own_pageclass[GA_PAGES_PER_ARENA];
     uint8_t own_page_was[GA_PAGES_PER_ARENA];
     struct mspan *own_spans[GA_PAGES_PER_ARENA];
-    uint64_t own_bitmap[GA_BITMAP_WORDS];
+    uint64_t own_bitmap[2][GA_BITMAP_WORDS];
 };
 
 struct arena_hint {
@@ -66,9 +67,10 @@ struct arena_hint {
 struct linear_window {
     uintptr_t start; /* of the arena part, 64 MiB aligned */
     size_t size;     /* of the arena part */
+    size_t mapped;   /* bytes from start whose tables are there */
     uint8_t *pageclass, *page_was;
     struct mspan **spans;
-    uint64_t *bitmap_end; /* == start: word i of the window is bitmap_end[-1 - i] */
+    uint64_t *bitmap_end[2]; /* [0] == start: word i of the window is bitmap_end[][-1 - i] */
     void *memory;
     size_t nbytes;
 };
@@ -111,30 +113,35 @@ GA_INLINE size_t arena_page(uintptr_t addr) { return (addr & GA_ARENA_MASK) >> G
 
 GA_INLINE uint64_t *heap_bits_word(const struct heap_arena *ha, uintptr_t addr) {
     intptr_t i = (intptr_t)((addr & GA_ARENA_MASK) >> (GA_GRANULE_SHIFT + 6));
-    return &ha->bitmap[i ^ ha->bitmap_flip];
+    return &ha->bitmap[addr >> 3 & 1][i ^ ha->bitmap_flip];
 }
 GA_INLINE uint64_t heap_bits_mask(uintptr_t addr) {
     return (uint64_t)1 << (addr >> GA_GRANULE_SHIFT & 63);
 }
 GA_INLINE bool heap_bits_live(const struct heap_arena *ha, uintptr_t addr) {
-    return *heap_bits_word(ha, addr) & heap_bits_mask(addr);
+    return __atomic_load_n(heap_bits_word(ha, addr), __ATOMIC_RELAXED) & heap_bits_mask(addr);
 }
-/* shared: others may be changing neighbouring bits at this moment. */
-GA_INLINE void heap_bits_set(const struct heap_arena *ha, uintptr_t addr, bool shared) {
-    uint64_t *w = heap_bits_word(ha, addr), mask = heap_bits_mask(addr);
+/* w is the word that addr's bit is in; shared: others may be changing its other bits right now. */
+GA_INLINE void heap_bits_set_in(uint64_t *w, uintptr_t addr, bool shared) {
+    uint64_t mask = heap_bits_mask(addr);
     if (shared)
         __atomic_fetch_or(w, mask, __ATOMIC_RELAXED);
     else
         *w |= mask;
 }
-/* Returns whether it was set; w is the word that it is in. */
+GA_INLINE void heap_bits_set(const struct heap_arena *ha, uintptr_t addr, bool shared) {
+    heap_bits_set_in(heap_bits_word(ha, addr), addr, shared);
+}
+/* Returns whether it was set. */
 GA_INLINE bool heap_bits_clear_in(uint64_t *w, uintptr_t addr, bool shared) {
     uint64_t mask = heap_bits_mask(addr);
     if (shared)
         return __atomic_fetch_and(w, ~mask, __ATOMIC_RELAXED) & mask;
     uint64_t old = *w;
-    *w = old & ~mask;
-    return old & mask;
+    if (GA_UNLIKELY(!(old & mask)))
+        return false;
+    *w = old ^ mask;
+    return true;
 }
 GA_INLINE bool heap_bits_clear(const struct heap_arena *ha, uintptr_t addr, bool shared) {
     return heap_bits_clear_in(heap_bits_word(ha, addr), addr, shared);

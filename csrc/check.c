@@ -39,8 +39,10 @@ struct page_sums {
 /* The bits that are set within s in the heap bitmap. */
 static uint64_t count_heap_bits(struct mheap *h, const struct mspan *s) {
     uint64_t n = 0;
-    for (uintptr_t a = s->start_addr; a < mspan_end(s); a += 64 << GA_GRANULE_SHIFT)
-        n += ga_popcount64(*heap_bits_word(arena_of(&h->map, a), a));
+    for (uintptr_t a = s->start_addr; a < mspan_end(s); a += 64 << GA_GRANULE_SHIFT) {
+        const struct heap_arena *ha = arena_of(&h->map, a);
+        n += ga_popcount64(*heap_bits_word(ha, a)) + ga_popcount64(*heap_bits_word(ha, a + 8));
+    }
     return n;
 }
 
@@ -161,35 +163,37 @@ static void check_centrals(struct report *r) {
 
 /* ---- stores --------------------------------------------------------------------------------- */
 
-/* Marks or unmarks the n waiting slots; when marking, each must be a taken, unmarked slot. */
-static void mark_slots(struct report *r, void **slots, size_t n, bool mark) {
-    for (size_t i = 0; i < n && !r->failed; i++) {
-        uintptr_t addr = (uintptr_t)slots[i];
-        struct mspan *s = mheap_span_of_heap(r->h, addr);
-        expect(r, s != NULL, "a store holds 0x%zx, which is in no span", (size_t)addr);
-        if (s == NULL)
-            return;
-        const struct heap_arena *ha = arena_of(&r->h->map, addr);
-        unsigned slot = mspan_objindex(s, addr - s->start_addr);
-        if (!mark) {
-            heap_bits_clear(ha, addr, false);
-            continue;
-        }
-        expect(r, s->start_addr + slot * s->elemsize == addr && mspan_is_taken(s, slot),
-               "a store holds 0x%zx, which is not a taken slot", (size_t)addr);
-        expect(r, !heap_bits_live(ha, addr), "slot 0x%zx is in a store and live, or in two",
-               (size_t)addr);
-        heap_bits_set(ha, addr, false);
+/* Marks or unmarks a waiting slot; when marking, it must be a taken, unmarked one. */
+static void mark_slot(struct report *r, uintptr_t addr, bool mark) {
+    struct mspan *s = mheap_span_of_heap(r->h, addr);
+    expect(r, s != NULL, "a store holds 0x%zx, which is in no span", (size_t)addr);
+    if (s == NULL || r->failed)
+        return;
+    const struct heap_arena *ha = arena_of(&r->h->map, addr);
+    unsigned slot = mspan_objindex(s, addr - s->start_addr);
+    if (!mark) {
+        heap_bits_clear(ha, addr, false);
+        return;
     }
+    expect(r, s->start_addr + slot * s->elemsize == addr && mspan_is_taken(s, slot),
+           "a store holds 0x%zx, which is not a taken slot", (size_t)addr);
+    expect(r, !heap_bits_live(ha, addr), "slot 0x%zx is in a store and live, or in two",
+           (size_t)addr);
+    heap_bits_set(ha, addr, false);
 }
 
 static void mark_stores(struct report *r, bool mark) {
     for (struct mcache *c = r->h->caches->first; c != NULL; c = c->next) {
         for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
-            if (!mcache_is_closed(c, (uint8_t)spc))
-                mark_slots(r, c->cold[spc].base, (size_t)(c->store[spc].top - c->cold[spc].base),
-                           mark);
-        mark_slots(r, c->tiny.slots, c->tiny.nslots, mark);
+            for (const struct free_slot *at = c->cold[spc].base;
+                 !mcache_is_closed(c, (uint8_t)spc) && at < c->store[spc].top; at++) {
+                uintptr_t addr = (uintptr_t)at->p;
+                expect(r, at->bits == heap_bits_word(arena_of(&r->h->map, addr), addr),
+                       "store %u: the word beside 0x%zx is not its own", spc, (size_t)addr);
+                mark_slot(r, addr, mark);
+            }
+        for (uint32_t i = 0; i < c->tiny.nslots; i++)
+            mark_slot(r, (uintptr_t)c->tiny.slots[i], mark);
     }
 }
 
@@ -202,9 +206,7 @@ static void check_store_shapes(struct report *r) {
                 continue;
             expect(r, cold->base <= st->top && st->top <= st->limit &&
                        st->limit <= cold->base + cold->cap, "store %u: its ends are crossed", spc);
-            expect(r, cold->base[-1] == NULL, "store %u: the guard below", spc);
-            for (void **q = st->top; q <= cold->base + cold->cap; q++)
-                expect(r, *q == NULL, "store %u: a pointer above top", spc);
+            expect(r, cold->base[-1].p == NULL, "store %u: the guard below", spc);
             expect(r, cold->cached == NULL || cold->cached->cached == c,
                    "store %u: its span belongs to another", spc);
         }
@@ -225,8 +227,6 @@ int inspect_check(struct mheap *h, char *buf, size_t nbytes) {
     struct report r = {h, buf, nbytes, false};
     struct page_sums sums = {0, 0, 0, 0, 0};
     world_stop(h);
-    for (struct mcache *c = h->caches->first; c != NULL; c = c->next)
-        mcache_settle_all(c);
     mutex_lock(&h->lock);
     check_spans(&r, &sums);
     check_page_counters(&r, &sums);

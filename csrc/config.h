@@ -49,14 +49,15 @@
 
 /* ---- Ours ----------------------------------------------------------------------------------- */
 
-#define GA_GRANULE_SHIFT 3 /* one bit of the heap bitmap stands for 8 bytes, the smallest class */
+#define GA_GRANULE_SHIFT 4 /* a bit of the heap bitmap stands for 16 bytes */
 #define GA_BITMAP_WORDS (GA_ARENA_SIZE >> (GA_GRANULE_SHIFT + 6)) /* 64-bit words per arena */
 
-#define GA_STORE_CAP 1024        /* slots that a store of an interpreter's cache can grow to */
+#define GA_STORE_CAP 1280        /* slots that a store of an interpreter's cache can grow to */
 #define GA_STORE_CAP_THREAD 256  /* the same for a thread's cache: there may be many of them */
 #define GA_STORE_LIMIT_BYTES (64 * GA_KIB) /* a store starts with at most this many bytes of slots */
 #define GA_STORE_LIMIT_MIN 8               /* ... but never with fewer slots than this */
 #define GA_STORE_LIMIT_MAX 256             /* ... nor with more */
+#define GA_STORE_BATCH_MAX 256             /* slots of one refill */
 
 #define GA_CENTRAL_KEEP_BYTES (64 * GA_KIB) /* empty spans that a central keeps before it gives back */
 

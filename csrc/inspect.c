@@ -8,8 +8,6 @@
 
 static void begin(struct mheap *h) {
     world_stop(h);
-    for (struct mcache *c = h->caches->first; c != NULL; c = c->next)
-        mcache_settle_all(c);
     mutex_lock(&h->lock);
 }
 
@@ -88,7 +86,7 @@ static void count_classes(struct mheap *h, struct class_counts *n) {
     n->tiny_allocs = cs->retired_tiny_allocs;
     for (const struct mcache *c = cs->first; c != NULL; c = c->next) {
         for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
-            n->nmalloc[spc] += c->store[spc].nmalloc;
+            n->nmalloc[spc] += mcache_nmalloc(c, spc);
             if (!mcache_is_closed(c, (uint8_t)spc))
                 n->cached[spc] += (uint64_t)(c->store[spc].top - c->cold[spc].base);
         }

@@ -3,15 +3,16 @@
 #include <Python.h>
 
 #if PY_VERSION_HEX >= 0x030c0000
-#include "internal/pycore_interp.h"
-#include "internal/pycore_runtime.h"
+#include <internal/pycore_interp.h>
+#include <internal/pycore_runtime.h>
 #endif
-#undef HAVE_STD_ATOMIC
 
 #include "fatal.h"
 #include "interp.h"
 
 struct procs procs;
+struct mcache *main_cache;
+PyInterpreterState *const volatile *interp_list;
 /* A pointer only, initial-exec: a larger block can't be had by a library that is loaded late. */
 __thread struct mcache *thread_cache __attribute__((tls_model("initial-exec")));
 static __thread bool thread_is_ending __attribute__((tls_model("initial-exec")));
@@ -36,7 +37,7 @@ static PyInterpreterState *const volatile *runtime_list(void) {
 /* Of an interpreter with an allocator of its own this flag is off; it can't have the main GIL's
  * objects then (PyInterpreterConfig.use_main_obmalloc). */
 static bool shares_main_allocator(PyInterpreterState *interp) {
-    return interp == procs.list[1] || interp->feature_flags & Py_RTFLAGS_USE_MAIN_OBMALLOC;
+    return interp == interp_list[1] || interp->feature_flags & Py_RTFLAGS_USE_MAIN_OBMALLOC;
 }
 
 /* Are the fields where this build expects them?  The main interpreter's are known. */
@@ -46,10 +47,10 @@ static void test_trust(void) {
     PyInterpreterState *main = PyInterpreterState_Main();
     if (main == NULL || main->feature_flags == 0)
         return; /* too early to tell; nobody else is there */
-    bool ok = procs.list[1] == main && main->feature_flags == legacy;
+    bool ok = interp_list[1] == main && main->feature_flags == legacy;
     procs.trust = ok ? TRUST_YES : TRUST_NO;
     if (!ok)
-        procs.list = untrusted_list;
+        interp_list = untrusted_list;
 }
 
 static PyThreadState *current_thread_state(void) {
@@ -67,12 +68,12 @@ static PyThreadState *current_thread_state(void) {
 bool procs_init(struct mheap *h) {
     procs.heap = h;
     mutex_init(&procs.lock, GA_RANK_PROCS, "procs");
-    procs.main_cache = mcache_new(h, MCACHE_INTERP, h->central);
+    main_cache = mcache_new(h, MCACHE_INTERP, h->central);
     h->caches->orphan = mcache_new(h, MCACHE_ORPHAN, h->central);
-    if (procs.main_cache == NULL || h->caches->orphan == NULL)
+    if (main_cache == NULL || h->caches->orphan == NULL)
         return false;
 #if PY_VERSION_HEX >= 0x030c0000
-    procs.list = runtime_list();
+    interp_list = runtime_list();
 #endif
     return true;
 }
@@ -117,13 +118,13 @@ static struct mcache *proc_cache(PyInterpreterState *interp) {
 static GA_NOINLINE struct mcache *interp_enter_several(void) {
     if (procs.trust == TRUST_NO) {
         mutex_lock(&procs.heap->caches->orphan_lock);
-        return procs.main_cache;
+        return main_cache;
     }
     PyThreadState *tstate = current_thread_state();
     struct mcache *c = NULL;
     if (tstate != NULL) {
         PyInterpreterState *interp = PyThreadState_GetInterpreter(tstate);
-        c = shares_main_allocator(interp) ? procs.main_cache : proc_cache(interp);
+        c = shares_main_allocator(interp) ? main_cache : proc_cache(interp);
     }
     if (c == NULL)
         return orphan_enter();
@@ -140,7 +141,7 @@ struct mcache *interp_enter(void) {
     if (GA_UNLIKELY(!only_main_interpreter()))
         return interp_enter_several();
 #endif
-    return procs.main_cache;
+    return main_cache;
 }
 
 void interp_leave(struct mcache *c) {

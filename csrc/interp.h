@@ -29,8 +29,6 @@ struct proc {
 
 struct procs {
     struct mheap *heap;
-    struct mcache *main_cache;
-    PyInterpreterState *const volatile *list; /* CPython's: [0] newest interpreter, [1] main */
     struct mutex lock;
     struct proc *_Atomic first;
     enum { TRUST_UNTESTED, TRUST_YES, TRUST_NO } trust;
@@ -38,6 +36,9 @@ struct procs {
 
 /* Those of the process heap. */
 extern struct procs procs;
+/* Apart from it, since every call reads them. */
+extern struct mcache *main_cache;
+extern PyInterpreterState *const volatile *interp_list; /* CPython's: [0] the newest, [1] main */
 extern __thread struct mcache *thread_cache;
 
 /* False: out of memory. */
@@ -47,7 +48,7 @@ GA_INLINE bool only_main_interpreter(void) {
 #if PY_VERSION_HEX < 0x030c0000
     return true; /* one GIL for all */
 #else
-    return procs.list[0] == procs.list[1];
+    return interp_list[0] == interp_list[1];
 #endif
 }
 

@@ -14,7 +14,7 @@
  * Allocating a small block (up to 32 KiB) goes up this hierarchy only as far as it must:
  *
  *   1. Round the size up to its size class; pop a free slot from the store of that class in the
- *      mcache.  No lock, no atomic, no search: mcache_pop.
+ *      mcache and set its bit in the heap bitmap.  No lock, no atomic, no search: store_pop.
  *   2. The store is empty: take a batch of free slots from the span that the mcache has of this
  *      class, by scanning its allocation bitmap 64 slots at a time.  One lock for the batch.
  *   3. The span is full: take another with room from the mcentral's nonempty list.
@@ -24,9 +24,9 @@
  *
  * Freeing it goes the other way:
  *
- *   1. The arena map and a byte per page lead from the pointer to its size class.  If the block is
- *      the one the last malloc of the class returned, it is put back where it stood.  Otherwise its
- *      bit in the heap bitmap must be set, which proves that it is live, and is cleared: mcache_push.
+ *   1. The arena map and a byte per page lead from the pointer to its size class.  Its bit in the
+ *      heap bitmap must be set, which proves that it is live; clear it and push the slot on the
+ *      store of the class: store_push.
  *   2. The store is full: give the older half of it back to the spans, one lock for all.
  *   3. A span has all its slots back: the mcentral keeps a few of those; the next goes to the mheap.
  *   4. The mheap merges it with free neighbours; free runs can be given back to the system.
@@ -50,8 +50,8 @@ static size_t natural_align(size_t size) { return size == 0 ? 1 : (size_t)1 << g
 static void *malloc_tiny(struct mheap *h, struct mcache *c, size_t size, size_t align) {
     uint64_t blocks = c->tiny.blocks;
     void *p = tiny_alloc(h, &c->tiny, &c->central[GA_TINY_CENTRAL], c, size, align);
-    if (c->tiny.blocks != blocks && (c->next_sample -= GA_TINY_SIZE) < 0)
-        mcache_sample(c);
+    if (c->tiny.blocks != blocks)
+        mcache_count_bytes(c, GA_TINY_SIZE);
     return p;
 }
 
@@ -62,14 +62,12 @@ static void *malloc_large(struct mheap *h, struct mcache *c, size_t size, size_t
         return NULL;
     *needzero = s->needzero;
     heap_bits_set(arena_of(&h->map, s->start_addr), s->start_addr, true);
-    c->next_sample -= (int64_t)s->elemsize;
-    if (c->next_sample < 0)
-        mcache_sample(c);
+    mcache_count_bytes(c, s->elemsize);
     return (void *)s->start_addr;
 }
 
 static void *malloc_small(struct mcache *c, spanclass_t spc) {
-    void *p = mcache_pop(c, spc, c->shared);
+    void *p = store_pop(&c->store[spc], c->shared);
     return GA_LIKELY(p != NULL) ? p : mcache_pop_slow(c, spc);
 }
 
@@ -165,6 +163,11 @@ static enum misuse free_direct(struct mheap *h, struct mcache *c, const struct h
     return MISUSE_NONE;
 }
 
+static bool push(struct mcache *c, const struct heap_arena *ha, uint8_t class, void *p) {
+    return (uintptr_t)p % 8 == 0 &&
+           store_push(&c->store[class], heap_bits_word(ha, (uintptr_t)p), p, c->shared);
+}
+
 static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
                                          const struct heap_arena *ha, uint8_t class, void *p) {
     if (class == GA_PAGE_TINY) {
@@ -176,13 +179,9 @@ static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
         return free_large(h, ha, p);
     if (mcache_is_closed(c, class))
         return free_direct(h, c, ha, class, p);
-    if (c->store[class].top == c->store[class].limit) {
+    if (c->store[class].top == c->store[class].limit)
         mcache_overflow(c, class);
-        uint64_t *bits = heap_bits_word(ha, (uintptr_t)p);
-        if (mcache_push(c, bits, class, p, c->shared))
-            return MISUSE_NONE;
-    }
-    return MISUSE_UNALLOCATED;
+    return push(c, ha, class, p) ? MISUSE_NONE : MISUSE_UNALLOCATED;
 }
 
 /* Anything but MISUSE_NONE here only says that p is not a live block; misuse_of says what it is. */
@@ -191,8 +190,7 @@ static enum misuse free_in(struct mheap *h, struct mcache *c, void *p) {
     if (GA_UNLIKELY(ha == NULL))
         return MISUSE_FOREIGN;
     uint8_t class = ha->pageclass[arena_page((uintptr_t)p)];
-    uint64_t *bits = heap_bits_word(ha, (uintptr_t)p);
-    if (GA_LIKELY(mcache_push(c, bits, class, p, c->shared)))
+    if (GA_LIKELY(push(c, ha, class, p)))
         return MISUSE_NONE;
     return free_slow(h, c, ha, class, p);
 }
@@ -214,15 +212,10 @@ static size_t live_size(struct mheap *h, struct mcache *c, void *p) {
         return 0;
     uint8_t class = ha->pageclass[arena_page(addr)];
     if (class >= 2 && class != GA_PAGE_TINY) {
-        if (addr % 8 != 0)
+        if (addr % 8 != 0 || (!spanclass_noscan(class) && c->cold[class].cap == 0))
             return 0;
-        if (!heap_bits_live(ha, addr)) {
-            if (c->shared || *c->store[class].top == NULL)
-                return 0;
-            store_settle(c, &c->store[class]); /* it may be one that is not yet marked */
-            if (!heap_bits_live(ha, addr))
-                return 0;
-        }
+        if (!heap_bits_live(ha, addr))
+            return 0;
         return class_to_size[spanclass_sizeclass(class)];
     }
     struct mspan *s = mheap_span_of_heap(h, addr);
@@ -255,7 +248,7 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
     enter(c);
     size_t usable = live_size(h, c, p);
     /* What a part takes up is not known beyond its neighbour's start, so a part never grows. */
-    bool tiny = usable != 0 && usable <= GA_TINY_SIZE && noscan &&
+    bool tiny = usable != 0 && usable <= GA_TINY_SIZE &&
                 arena_of(&h->map, (uintptr_t)p)->pageclass[arena_page((uintptr_t)p)] == GA_PAGE_TINY;
     if (usable == 0 || fits_in_place(usable, size, tiny)) {
         leave(c);
@@ -266,7 +259,7 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
     bool needzero;
     void *q = malloc_in(h, c, size, noscan, &needzero);
     if (q != NULL) {
-        memcpy(q, p, ga_min(usable, size));
+        memmove(q, p, ga_min(usable, size)); /* two parts of a block: usable reaches into q */
         free_in(h, c, p);
     }
     leave(c);
@@ -306,7 +299,8 @@ static enum misuse misuse_on_free_page(const struct heap_arena *ha, uintptr_t ad
     unsigned sizeclass = was == GA_PAGE_TINY ? 2 : spanclass_sizeclass(was);
     /* Of a span of several pages the start is no longer known: any granule may have been a slot. */
     size_t step = class_to_allocnpages[sizeclass] == 1 ? class_to_size[sizeclass] : 8;
-    return was == GA_PAGE_TINY || offset % step == 0 ? MISUSE_DOUBLE_FREE : MISUSE_UNALLOCATED;
+    bool slot = offset % step == 0 && offset + step <= GA_PAGE_SIZE; /* not the tail */
+    return was == GA_PAGE_TINY || slot ? MISUSE_DOUBLE_FREE : MISUSE_UNALLOCATED;
 }
 
 enum misuse misuse_of(struct mheap *h, struct mcache *c, void *p) {
@@ -323,8 +317,6 @@ enum misuse misuse_of(struct mheap *h, struct mcache *c, void *p) {
     if (spanclass_sizeclass(s->spanclass) != 0) {
         if (!spanclass_noscan(s->spanclass) && c->cold[s->spanclass].cap == 0)
             return MISUSE_DOMAIN;
-        if (!c->shared)
-            mcache_settle_all(c);
         return misuse_in_slots(s, ha, addr);
     }
     if (addr != s->start_addr)
@@ -336,17 +328,15 @@ int misuse_message(struct mheap *h, enum misuse why, const char *op, const void 
                    size_t nbytes) {
     static const char *const what[] = {
         [MISUSE_NONE] = "live block",
-        [MISUSE_DOUBLE_FREE] = "pointer",
+        [MISUSE_DOUBLE_FREE] = "freed",
         [MISUSE_INTERIOR] = "interior pointer",
         [MISUSE_UNALLOCATED] = "unallocated pointer",
         [MISUSE_FOREIGN] = "foreign pointer",
         [MISUSE_DOMAIN] = "mem or obj block in the raw domain",
     };
-    bool free_op = strcmp(op, "free") == 0;
-    const char *how = why == MISUSE_DOUBLE_FREE ? free_op ? "double free of" : "realloc of freed" : NULL;
     char head[96], tail[64] = "";
-    if (how != NULL)
-        snprintf(head, sizeof head, "%s 0x%zx", how, (size_t)(uintptr_t)p);
+    if (why == MISUSE_DOUBLE_FREE && strcmp(op, "free") == 0)
+        snprintf(head, sizeof head, "double free of 0x%zx", (size_t)(uintptr_t)p);
     else
         snprintf(head, sizeof head, "%s of %s 0x%zx", op, what[why], (size_t)(uintptr_t)p);
     struct mspan *s = why == MISUSE_FOREIGN ? NULL : mheap_span_of_heap(h, (uintptr_t)p);

@@ -11,83 +11,97 @@ static size_t store_room(const struct mcache *c, unsigned spc) {
     return (size_t)(c->store[spc].limit - c->cold[spc].base);
 }
 
-/* The store is empty.  Grows its limit if slots that it gave back are wanted again. */
+/* Fills an empty store.  Grows its limit if slots that it gave back are wanted again. */
 static bool refill(struct mcache *c, unsigned spc) {
     struct store *st = &c->store[spc];
     struct store_cold *cold = &c->cold[spc];
-    store_settle(c, st);
+    const struct arena_map *m = &c->heap->map;
+    void *slots[GA_STORE_BATCH_MAX];
     if (st->gave_back) {
         st->gave_back = 0;
         st->limit = cold->base + ga_min(2 * store_room(c, spc), cold->cap);
     }
-    size_t n = mcentral_take(c->heap, &c->central[spc], c, &cold->cached, cold->batch, cold->base);
-    /* The central fills upwards; popping downwards would hand addresses out in falling order. */
-    for (size_t i = 0, k = n; i + 1 < k; i++, k--) {
-        void *p = cold->base[i];
-        cold->base[i] = cold->base[k - 1];
-        cold->base[k - 1] = p;
-    }
+    size_t n = mcentral_take(c->heap, &c->central[spc], c, &cold->cached, cold->batch, slots);
     st->top = cold->base + n;
-    cold->batch = (uint32_t)ga_min(2 * (size_t)cold->batch, (store_room(c, spc) + 1) / 2);
+    for (size_t i = 0; i < n; i++) { /* popped downwards: the lowest address comes first */
+        uintptr_t addr = (uintptr_t)slots[i];
+        st->top[-1 - (ptrdiff_t)i] =
+            (struct free_slot){slots[i], heap_bits_word(arena_of(m, addr), addr)};
+    }
+    size_t half = (store_room(c, spc) + 1) / 2;
+    cold->batch = (uint32_t)ga_min(2 * (size_t)cold->batch, ga_min(half, GA_STORE_BATCH_MAX));
     return n != 0;
 }
 
-void mcache_sample(struct mcache *c) {
+void mcache_count_bytes(struct mcache *c, size_t nbytes) {
+    c->next_sample -= (int64_t)nbytes;
+    if (c->next_sample >= 0)
+        return;
     c->sampler.hits++;
     c->next_sample = sampler_next(&c->sampler);
+}
+
+/* Raises left to the blocks before the next sampled one.  A Poisson process over the bytes of one
+ * class and those of the others are independent: each store may count its own. */
+static void draw_left(struct mcache *c, unsigned spc) {
+    int64_t n = sampler_next(&c->sampler) / c->store[spc].elemsize;
+    c->cold[spc].granted += (uint64_t)n;
+    c->store[spc].left += n;
+}
+
+/* Left has gone below zero: this block is sampled. */
+static void sample_block(struct mcache *c, unsigned spc) {
+    c->sampler.hits++;
+    c->cold[spc].granted++;
+    c->store[spc].left = 0;
+    draw_left(c, spc);
 }
 
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
     struct store *st = &c->store[spc];
     if (mcache_is_closed(c, spc))
         return NULL;
-    if (st->top[-1] == NULL) {
+    if (st->top[-1].p == NULL) {
         if (!refill(c, spc))
             return NULL;
-        c->next_sample -= st->elemsize; /* mcache_pop stopped before it counted */
+        st->left--; /* store_pop stopped before it counted */
     }
-    if (c->next_sample < 0)
-        mcache_sample(c);
-    void *p = *--st->top;
-    st->nmalloc++;
-    if (c->shared) {
-        *st->top = NULL;
-        heap_bits_set(arena_of(&c->heap->map, (uintptr_t)p), (uintptr_t)p, true);
-    }
-    return p;
+    if (st->left < 0)
+        sample_block(c, spc);
+    struct free_slot *slot = --st->top;
+    heap_bits_set_in(slot->bits, (uintptr_t)slot->p, c->shared);
+    return slot->p;
 }
 
-/* Gives the n coldest slots of a settled store back. */
+/* Gives the n coldest slots of a store back. */
 static void give_back(struct mcache *c, unsigned spc, size_t n) {
     struct store *st = &c->store[spc];
-    void **base = c->cold[spc].base;
+    struct free_slot *base = c->cold[spc].base;
+    void *slots[GA_STORE_BATCH_MAX];
+    for (size_t done = 0; done < n;) {
+        size_t k = 0;
+        while (k < GA_STORE_BATCH_MAX && done < n)
+            slots[k++] = base[done++].p;
+        mcentral_put(c->heap, slots, k);
+    }
     size_t rest = (size_t)(st->top - base) - n;
-    mcentral_put(c->heap, base, n);
     memmove(base, base + n, rest * sizeof *base);
-    memset(base + rest, 0, n * sizeof *base);
     st->top = base + rest;
 }
 
 void mcache_overflow(struct mcache *c, spanclass_t spc) {
     struct store *st = &c->store[spc];
-    store_settle(c, st);
     give_back(c, spc, (store_room(c, spc) + 1) / 2);
     st->gave_back = 1;
 }
 
-/* ---- settle, release, close ----------------------------------------------------------------- */
-
-void mcache_settle_all(struct mcache *c) {
-    for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
-        store_settle(c, &c->store[spc]);
-}
+/* ---- release, close, open ------------------------------------------------------------------- */
 
 void mcache_release_all(struct mcache *c) {
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
         struct store *st = &c->store[spc];
         if (c->cold[spc].cap == 0)
             continue;
-        store_settle(c, st);
         if (!mcache_is_closed(c, (uint8_t)spc))
             give_back(c, spc, (size_t)(st->top - c->cold[spc].base));
         mcentral_uncache_span(c->heap, &c->cold[spc].cached);
@@ -143,23 +157,28 @@ static size_t kind_cap(enum mcache_kind kind) {
 static size_t kind_slots_bytes(enum mcache_kind kind) {
     size_t n = 0;
     for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++)
-        n += kind_serves(kind, spc) ? kind_cap(kind) + 2 : 0;
-    return n * sizeof(void *);
+        n += kind_serves(kind, spc) ? kind_cap(kind) + 1 : 0;
+    return n * sizeof(struct free_slot);
 }
 
-/* slots is all NULL: fresh, or as mcache_release_all left it. */
-static void init_stores(struct mcache *c, void **slots) {
+static void init_stores(struct mcache *c, struct free_slot *slots) {
     c->slots = slots;
     for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++) {
         c->store[spc].elemsize = class_to_size[spanclass_sizeclass((spanclass_t)spc)];
         if (!kind_serves(c->kind, spc))
             continue;
         c->cold[spc].cap = (uint32_t)kind_cap(c->kind);
+        slots->p = NULL; /* where popping ends */
         c->cold[spc].base = slots + 1;
-        slots += c->cold[spc].cap + 2;
+        slots += c->cold[spc].cap + 1;
+        draw_left(c, spc);
     }
     for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)
         c->store[spc].top = c->store[spc].limit = &c->closed[1];
+    for (size_t i = 0; i < sizeof size_to_class8; i++) {
+        struct store *st = &c->store[make_spanclass(size_to_class8[i], false)];
+        c->scan_store8[i] = (uint16_t)((char *)st - (char *)c);
+    }
 }
 
 static void link_cache_locked(struct mcaches *cs, struct mcache *c) {
@@ -174,14 +193,13 @@ struct mcache *mcache_new(struct mheap *h, enum mcache_kind kind, struct mcentra
     struct mcaches *cs = h->caches;
     mutex_lock(&cs->lock);
     struct mcache *c = fixalloc_alloc(&cs->cachealloc);
-    void **slots = c == NULL ? NULL : fixalloc_alloc(&cs->slotsalloc[kind]);
+    struct free_slot *slots = c == NULL ? NULL : fixalloc_alloc(&cs->slotsalloc[kind]);
     if (slots == NULL) {
         if (c != NULL)
             fixalloc_free(&cs->cachealloc, c);
         mutex_unlock(&cs->lock);
         return NULL;
     }
-    slots[0] = NULL; /* the link of the free list stood here */
     c->heap = h;
     c->kind = kind;
     c->shared = kind == MCACHE_THREAD || kind == MCACHE_ORPHAN;
@@ -204,7 +222,7 @@ void mcache_free(struct mcache *c) {
     mcache_leave(c);
     mutex_lock(&cs->lock);
     for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++)
-        cs->retired_nmalloc[spc] += c->store[spc].nmalloc;
+        cs->retired_nmalloc[spc] += mcache_nmalloc(c, spc);
     cs->retired_tiny_blocks += c->tiny.blocks;
     cs->retired_tiny_allocs += c->tiny.allocs;
     *(c->prev != NULL ? &c->prev->next : &cs->first) = c->next;
@@ -227,7 +245,7 @@ bool mcaches_init(struct mheap *h) {
     for (unsigned kind = 0; kind < MCACHE_KINDS; kind++) {
         fixalloc_init(&cs->slotsalloc[kind], kind_slots_bytes(kind), 0, &h->persistent,
                       &h->mcache_sys);
-        cs->slotsalloc[kind].zero = false; /* all NULL already; most of it never touched */
+        cs->slotsalloc[kind].zero = false; /* most of it is never touched */
     }
     cs->sample_rate = GA_SAMPLE_RATE_DEFAULT;
     cs->have_barrier = os_barrier_init();

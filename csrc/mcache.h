@@ -3,22 +3,19 @@
  * The owner is an interpreter for mem and obj (its GIL makes it Go's P), a thread for raw.  Per span
  * class a cache has a store, a stack of free slots, and the span it refills that store from.
  *
- * A store is an array with NULL on both ends:
+ * A store is an array of free slots, each with the word of the heap bitmap that its bit is in:
  *
- *     base[-1]   base ......... top ............ high ........... limit ... base[cap]
- *      NULL    | free slots    | handed out     | NULL           |         | NULL
- *              |               | not yet marked |                |
+ *     base[-1]   base ......... top .......... limit ....... base[cap]
+ *      NULL    | free slots    | room         | not yet used
  *
- * malloc pops below top and leaves the pointer where it stood.  So when the next free is that of the
- * last malloc, the pointer is found at top, and putting it back is to move top: the heap bitmap is
- * not touched at all.  Any other free first settles: it marks the blocks from top up to the NULL as
- * live in the heap bitmap and clears those entries; then the bit of its own block must be set, or the
- * block is not live: double, interior or wild free.
- * Invariant: a slot is free in exactly one place, its span's alloc_bits or one store; a live block
- * has its bit set or stands between top and high of the store it came from.
+ * malloc pops below top and sets the slot's bit, which the word beside it finds without a search;
+ * free finds class and word through the arena map, and the bit must be set, or the block is not
+ * live: double, interior or wild free.
+ * Invariant: a slot is free in exactly one place, its span's alloc_bits or one store; its bit is set
+ * exactly while the program owns it.
  *
- * In a shared cache (raw) blocks may be freed by any thread at any moment: there malloc marks at
- * once, with an atomic, and high == top always.
+ * The blocks of a shared cache (raw) may be freed by any thread at any moment: there the bits, of
+ * which 64 share a word, are changed by atomics.
  *
  * Refill takes a batch from the central, overflow gives back the lower half.  Batches start small
  * and grow; a store's limit grows only when slots that it gave back were asked for again.
@@ -43,19 +40,26 @@ enum mcache_kind {
     MCACHE_KINDS
 };
 
+/* A free slot and the word of the heap bitmap that its bit is in. */
+struct free_slot {
+    void *p;
+    uint64_t *bits;
+};
+
 struct store {
-    void **top;
-    void **limit;
-    uint64_t nmalloc;   /* blocks handed out */
+    struct free_slot *top;
+    struct free_slot *limit;
+    int64_t left;       /* blocks to hand out before the next sampled one */
     uint32_t elemsize;  /* bytes */
     uint32_t gave_back; /* slots were given back since the last refill */
 };
 
 /* The part of a store that only slow paths need. */
 struct store_cold {
-    void **base;
+    struct free_slot *base;
     uint32_t cap;         /* 0: this cache does not serve the class */
     uint32_t batch;       /* slots of the next refill */
+    uint64_t granted;     /* what left was ever raised by: granted - left were handed out */
     struct mspan *cached; /* the span that refills come from */
 };
 
@@ -64,22 +68,24 @@ struct store_cold {
 
 struct mcache {
     /* ---- every malloc and free ---- */
-    int64_t next_sample; /* bytes to the next sample */
     _Atomic uint32_t busy;
     _Atomic uint32_t gate;
     struct store store[GA_NUM_SPAN_CLASSES + 2]; /* by pageclass; 0, 1 and tiny are never open */
+    uint16_t scan_store8[129]; /* where the scan store for size n <= 1024 is: bytes from here, by
+                                * (n + 7) / 8: size_to_class8 with the arithmetic done */
     /* ---- the rest ---- */
-    void *closed[2]; /* the array of a store that is not open: full, empty, and all NULL */
+    struct free_slot closed[2]; /* the array of a store that is not open: full and empty */
     struct store_cold cold[GA_NUM_SPAN_CLASSES];
     struct mheap *heap;
     struct mcentral *central; /* the set it refills from */
     enum mcache_kind kind;
     bool shared; /* blocks are freed by others at any moment: atomic bits */
     struct sampler sampler;
+    int64_t next_sample; /* bytes to the next sample among tiny and large blocks */
     struct stackcache stackcache;
     struct tiny tiny;
     struct mcache *next, *prev; /* caches.first */
-    void **slots;               /* memory of all stores */
+    struct free_slot *slots;    /* memory of all stores */
 };
 
 /* All caches of a heap. */
@@ -115,10 +121,8 @@ void mcache_open(struct mcache *c);
 /* All caches of the heap, and those to come. */
 void mcaches_set_open(struct mheap *h, bool open);
 
-/* Marks every block that was handed out and not yet marked. */
-void mcache_settle_all(struct mcache *c);
-/* next_sample has run out: counts the hit and draws the next distance. */
-void mcache_sample(struct mcache *c);
+/* Counts bytes of a tiny or large block towards its sample. */
+void mcache_count_bytes(struct mcache *c, size_t nbytes);
 /* Slow half of pop: samples, refills, pops.  NULL: out of memory or closed. */
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc);
 /* Makes room in a full open store. */
@@ -146,49 +150,42 @@ GA_INLINE void mcache_leave(struct mcache *c) {
     atomic_store_explicit(&c->busy, 0, memory_order_release);
 }
 
+/* Blocks of spc that c has handed out. */
+GA_INLINE uint64_t mcache_nmalloc(const struct mcache *c, unsigned spc) {
+    return c->cold[spc].granted - (uint64_t)c->store[spc].left;
+}
+/* The scan store for a request of size <= 1024; for 0 it is never open. */
+GA_INLINE struct store *mcache_scan_store(struct mcache *c, size_t size) {
+    return (struct store *)((char *)c + c->scan_store8[(size + 7) >> 3]);
+}
+
 GA_INLINE bool mcache_is_closed(const struct mcache *c, uint8_t pageclass) {
     return c->store[pageclass].limit == &c->closed[1];
 }
 
-GA_INLINE void store_settle(struct mcache *c, struct store *st) {
-    for (void **q = st->top; *q != NULL; *q++ = NULL)
-        heap_bits_set(arena_of(&c->heap->map, (uintptr_t)*q), (uintptr_t)*q, false);
-}
-
-/* A free slot of spc, or NULL: then mcache_pop_slow. */
-GA_INLINE void *mcache_pop(struct mcache *c, spanclass_t spc, bool shared) {
-    struct store *st = &c->store[spc];
-    void *p = st->top[-1];
+/* A free slot, now live, or NULL: then mcache_pop_slow. */
+GA_INLINE void *store_pop(struct store *st, bool shared) {
+    struct free_slot *slot = st->top - 1;
+    void *p = slot->p;
     if (GA_UNLIKELY(p == NULL))
         return NULL;
-    if (GA_UNLIKELY((c->next_sample -= st->elemsize) < 0))
+    if (GA_UNLIKELY(--st->left < 0))
         return NULL;
-    st->top--;
-    st->nmalloc++;
-    if (shared) {
-        *st->top = NULL;
-        heap_bits_set(arena_of(&c->heap->map, (uintptr_t)p), (uintptr_t)p, true);
-    }
+    st->top = slot;
+    heap_bits_set_in(slot->bits, (uintptr_t)p, shared);
     return p;
 }
 
-/* Takes p back, of a page of class pageclass; its bit is in bits.  False: nothing is done, and the
- * slow path finds out why (full, closed, or not a live block). */
-GA_INLINE bool mcache_push(struct mcache *c, uint64_t *bits, uint8_t pageclass, void *p,
-                           bool shared) {
-    struct store *st = &c->store[pageclass];
-    void **top = st->top;
-    if (!shared && GA_LIKELY(*top == p)) {
-        st->top = top + 1;
-        return true;
-    }
-    if (GA_UNLIKELY(top == st->limit || (uintptr_t)p % 8 != 0))
+/* Takes p back, whose bit is in *bits.  False: nothing is done, and the slow path finds out why (full,
+ * closed, or not a live block). */
+GA_INLINE bool store_push(struct store *st, uint64_t *bits, void *p, bool shared) {
+    struct free_slot *top = st->top;
+    if (GA_UNLIKELY(top == st->limit))
         return false;
-    if (!shared && *top != NULL)
-        store_settle(c, st);
     if (GA_UNLIKELY(!heap_bits_clear_in(bits, (uintptr_t)p, shared)))
         return false;
-    *top = p;
+    top->p = p;
+    top->bits = bits;
     st->top = top + 1;
     return true;
 }

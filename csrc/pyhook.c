@@ -8,13 +8,14 @@
  * allocator that was there before: import mode hands it on; in launch mode there was none, and it is
  * fatal.
  *
- * The hot path of mem and obj is mcache_pop and mcache_push on the cache of the only interpreter.
+ * The hot path of mem and obj is store_pop and store_push on the cache of the only interpreter.
  * Lock: none here; the table is changed under the GIL. */
 #include "pyhook.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fatal.h"
 #include "interp.h"
@@ -29,7 +30,7 @@ PyAPI_FUNC(const char *) _PyMem_GetCurrentAllocatorName(void);
 #define OBJ PYMEM_DOMAIN_OBJ
 
 static struct mheap heap;
-static enum { HEAP_NONE, HEAP_READY, HEAP_FAILED } heap_state;
+static bool heap_ready; /* set once, by make_heap */
 static enum pyhook_mode mode;
 static _Atomic bool serving; /* false after uninstall: what is new comes from previous */
 static PyMemAllocatorEx previous[DOMAINS];
@@ -56,61 +57,62 @@ static void *slow_malloc(PyMemAllocatorDomain domain, size_t size);
 static void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize);
 static void slow_free(PyMemAllocatorDomain domain, void *p);
 
-/* Class of a request; 0 for size 0 and for large ones: a store that is never open. */
-GA_INLINE unsigned hot_class(size_t size) {
-    if (GA_LIKELY(size <= 1024))
-        return size_to_class8[(size + 7) >> 3];
-    return size <= GA_MAX_SMALL_SIZE ? size_to_class128[(size - 1024 + 127) >> 7] : 0;
-}
-
 GA_INLINE void *hot_malloc(size_t size) {
+    struct mcache *c = main_cache;
     if (GA_UNLIKELY(!only_main_interpreter()))
         return NULL;
-    return mcache_pop(procs.main_cache, make_spanclass(hot_class(size), false), false);
+    if (GA_LIKELY(size <= 1024))
+        return store_pop(mcache_scan_store(c, size), false);
+    if (GA_UNLIKELY(size > GA_MAX_SMALL_SIZE))
+        return NULL;
+    return store_pop(&c->store[make_spanclass(size_to_class(size), false)], false);
 }
 
 GA_INLINE void *raw_malloc(size_t size) {
     struct mcache *c = thread_cache;
-    if (GA_UNLIKELY(c == NULL || size < GA_TINY_SIZE))
+    if (GA_UNLIKELY(c == NULL || size < GA_TINY_SIZE || size > GA_MAX_SMALL_SIZE))
         return NULL;
     mcache_enter(c);
-    void *p = mcache_pop(c, make_spanclass(hot_class(size), true), true);
+    void *p = store_pop(&c->store[make_spanclass(size_to_class(size), true)], true);
     mcache_leave(c);
     return p;
 }
 
-/* False: slow_free. */
+/* False: slow_free.  An address that is no multiple of 16 is none that the rotated one finds. */
 GA_INLINE bool hot_free(void *p, enum arena_layout layout) {
-    uintptr_t addr = (uintptr_t)p;
+    uintptr_t addr = (uintptr_t)p, granule = addr >> GA_GRANULE_SHIFT | addr << (64 - GA_GRANULE_SHIFT);
     uint64_t *bits;
     uint8_t class;
     if (layout == LAYOUT_LINEAR) {
         const struct linear_window *w = &heap.map.linear;
-        uintptr_t offset = addr - w->start;
-        if (GA_UNLIKELY(offset >= w->size || !only_main_interpreter()))
+        uintptr_t offset = granule - (w->start >> GA_GRANULE_SHIFT);
+        if (GA_UNLIKELY(offset >= w->mapped >> GA_GRANULE_SHIFT || !only_main_interpreter()))
             return false;
-        if (GA_UNLIKELY(offset >= heap.map.cur_base - w->start)) /* its tables are not yet there */
-            return false;
-        class = w->pageclass[offset >> GA_PAGE_SHIFT];
-        bits = w->bitmap_end - 1 - (offset >> (GA_GRANULE_SHIFT + 6));
+        class = w->pageclass[offset >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT)];
+        bits = w->bitmap_end[0] - 1 - (offset >> 6);
     } else {
-        struct heap_arena *ha = arena_of(&heap.map, addr);
-        if (GA_UNLIKELY(ha == NULL || !only_main_interpreter()))
+        uintptr_t i = granule >> (GA_ARENA_SHIFT - GA_GRANULE_SHIFT);
+        if (GA_UNLIKELY(i >= GA_ARENA_MAP_LEN || !only_main_interpreter()))
             return false;
-        class = ha->own_pageclass[arena_page(addr)];
-        bits = &ha->own_bitmap[(addr & GA_ARENA_MASK) >> (GA_GRANULE_SHIFT + 6)];
+        struct heap_arena *ha = atomic_load_explicit(&heap.map.arenas[i], memory_order_acquire);
+        if (GA_UNLIKELY(ha == NULL))
+            return false;
+        class = ha->own_pageclass[granule >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT) &
+                                  (GA_PAGES_PER_ARENA - 1)];
+        bits = &ha->own_bitmap[0][granule >> 6 & (GA_BITMAP_WORDS - 1)];
     }
-    return mcache_push(procs.main_cache, bits, class, p, false);
+    return store_push(&main_cache->store[class], bits, p, false);
 }
 
 GA_INLINE bool raw_free(void *p) {
+    uintptr_t addr = (uintptr_t)p;
     struct mcache *c = thread_cache;
-    const struct heap_arena *ha = arena_of(&heap.map, (uintptr_t)p);
-    if (GA_UNLIKELY(c == NULL || ha == NULL))
+    const struct heap_arena *ha = arena_of(&heap.map, addr);
+    if (GA_UNLIKELY(c == NULL || ha == NULL || addr % 8 != 0))
         return false;
     mcache_enter(c);
-    bool done = mcache_push(c, heap_bits_word(ha, (uintptr_t)p),
-                            ha->pageclass[arena_page((uintptr_t)p)], p, true);
+    struct store *st = &c->store[ha->pageclass[arena_page(addr)]];
+    bool done = store_push(st, heap_bits_word(ha, addr), p, true);
     mcache_leave(c);
     return done;
 }
@@ -299,21 +301,20 @@ static size_t parse_bytes(const char *text) {
     return 0;
 }
 
-struct mheap *pyhook_heap(void) {
-    if (heap_state != HEAP_NONE)
-        return heap_state == HEAP_READY ? &heap : NULL;
+/* What a failure leaves behind stays: its memory cannot be given back by anybody. */
+static void make_heap(void) {
     const char *layout = getenv("GOALLOC_LAYOUT"), *size = getenv("GOALLOC_LINEAR_SIZE");
     bool linear = layout != NULL && strcmp(layout, "linear") == 0;
-    heap_state = HEAP_FAILED;
-    if (!heap_init(&heap, linear ? LAYOUT_LINEAR : LAYOUT_SPARSE,
-                   size != NULL ? parse_bytes(size) : 0))
-        return NULL;
-    if (!procs_init(&heap))
-        return NULL; /* what it has stays: nobody can free it any more */
-    if (pthread_atfork(procs_prepare_fork, procs_parent_fork, procs_child_fork) != 0)
-        return NULL;
-    heap_state = HEAP_READY;
-    return &heap;
+    size_t linear_bytes = size != NULL ? parse_bytes(size) : 0;
+    heap_ready = heap_init(&heap, linear ? LAYOUT_LINEAR : LAYOUT_SPARSE, linear_bytes) &&
+                 procs_init(&heap) &&
+                 pthread_atfork(procs_prepare_fork, procs_parent_fork, procs_child_fork) == 0;
+}
+
+struct mheap *pyhook_heap(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_heap);
+    return heap_ready ? &heap : NULL;
 }
 
 enum pyhook_mode pyhook_mode(void) { return is_serving() ? mode : PYHOOK_NONE; }
@@ -343,6 +344,8 @@ static const char *table_obstacle(void) {
     if (strstr(name, "_debug") != NULL)
         return "Python's debug hooks are on the memory allocators (PYTHONMALLOC=debug, -X dev or a "
                "debug build)";
+    if (strcmp(name, "pymalloc") != 0)
+        return "PYTHONMALLOC asks for another allocator than Python's own";
     return NULL;
 #endif
 }
@@ -434,7 +437,15 @@ __attribute__((visibility("default"))) const char *goalloc_launch(int argc, char
     return NULL;
 }
 
-static void write_report(void) { report_write(&heap, 2); }
+static pid_t report_pid;
 
-/* For `goalloc run --stats`: the report goes to stderr when the process exits. */
-__attribute__((visibility("default"))) void goalloc_stats_at_exit(void) { atexit(write_report); }
+static void write_report(void) {
+    if (getpid() == report_pid) /* a forked child inherits the handler, and is not asked for */
+        report_write(&heap, STDERR_FILENO);
+}
+
+/* For `goalloc run --stats`: the report goes to stderr when this process exits. */
+__attribute__((visibility("default"))) void goalloc_stats_at_exit(void) {
+    report_pid = getpid();
+    atexit(write_report);
+}

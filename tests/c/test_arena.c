@@ -173,6 +173,19 @@ static void test_address_space_limit(bool hints) {
     teardown(&f);
 }
 
+/* More than the map describes is refused before it costs anything. */
+static void test_too_much(void) {
+    struct fixture f;
+    struct arena_piece none[2];
+    setup(&f, LAYOUT_SPARSE, 0);
+    grow(&f, GA_MIB);
+    uint64_t meta = f.map.meta_bytes, ncalls = f.os.ncalls;
+    CHECK(!arena_map_grow(&f.map, GA_ARENA_MAP_LEN / 64 * GA_ARENA_SIZE, none));
+    CHECK(f.map.meta_bytes == meta && f.map.nall == 1 && f.os.ncalls == ncalls);
+    grow(&f, GA_ARENA_SIZE);
+    teardown(&f);
+}
+
 /* Nothing changes when the k-th call of a growth fails, and the next growth works. */
 static void test_growth_fails(enum arena_layout layout) {
     for (uint64_t k = 1;; k++) {
@@ -212,8 +225,9 @@ static void test_linear(void) {
         CHECK_EQ(ha->spans, w->spans + page);
         CHECK_EQ(ha->pageclass, w->pageclass + page);
         /* the bitmap grows down from the start of the arena: one subtraction finds a word */
-        uintptr_t addr = w->start + at + 8 * 64 * 3;
-        CHECK_EQ(heap_bits_word(ha, addr), w->bitmap_end - 1 - (addr - w->start) / (8 * 64));
+        uintptr_t addr = w->start + at + 16 * 64 * 3, word = (addr - w->start) / (16 * 64);
+        CHECK_EQ(heap_bits_word(ha, addr), w->bitmap_end[0] - 1 - word);
+        CHECK_EQ(heap_bits_word(ha, addr + 8), w->bitmap_end[1] - 1 - word);
     }
     uintptr_t beyond = grow(&f, GA_MIB).base; /* the window is full */
     CHECK(beyond - w->start >= w->size);
@@ -346,6 +360,7 @@ int main(void) {
     test_growth_across_arenas();
     test_address_space_limit(true);
     test_address_space_limit(false);
+    test_too_much();
     test_growth_fails(LAYOUT_SPARSE);
     test_growth_fails(LAYOUT_LINEAR);
     test_linear();

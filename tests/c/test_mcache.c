@@ -6,13 +6,14 @@
 static const spanclass_t SCAN = 2 * 4, NOSCAN = 2 * 4 + 1; /* class 4 */
 
 static void *pop(struct mcache *c, spanclass_t spc) {
-    void *p = mcache_pop(c, spc, c->shared);
+    void *p = store_pop(&c->store[spc], c->shared);
     return p != NULL ? p : mcache_pop_slow(c, spc);
 }
 
 static bool push(struct mcache *c, spanclass_t spc, void *p) {
     const struct heap_arena *ha = arena_of(&c->heap->map, (uintptr_t)p);
-    return mcache_push(c, heap_bits_word(ha, (uintptr_t)p), spc, p, c->shared);
+    return (uintptr_t)p % 8 == 0 &&
+           store_push(&c->store[spc], heap_bits_word(ha, (uintptr_t)p), p, c->shared);
 }
 
 static bool live(struct mcache *c, void *p) {
@@ -210,7 +211,7 @@ static void test_free_and_new(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     void *kept[GA_NUM_SPAN_CLASSES];
     fill_all(r.c, kept);
-    uint64_t nmalloc = r.c->store[SCAN].nmalloc;
+    uint64_t nmalloc = mcache_nmalloc(r.c, SCAN);
     CHECK_EQ(nmalloc, 3);
     struct mcache *old = r.c;
     mcache_free(r.c);
@@ -219,7 +220,7 @@ static void test_free_and_new(void) {
     r.c = mcache_new(r.h, MCACHE_HEAP, r.h->central);
     CHECK_EQ(r.c, old);
     check_empty(r.c);
-    CHECK_EQ(r.c->store[SCAN].nmalloc, 0);
+    CHECK_EQ(mcache_nmalloc(r.c, SCAN), 0);
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
         CHECK(push(r.c, (spanclass_t)spc, kept[spc]));
     rig_close(&r);
