@@ -234,14 +234,6 @@ size_t ga_usable_size(struct mheap *h, struct mcache *c, void *p, enum misuse *w
     return size;
 }
 
-/* Does a block of usable bytes stay where it is for a request of size?  It shrinks in place unless
- * more than a quarter would be lost (pymalloc's rule). */
-static bool fits_in_place(size_t usable, size_t size, bool tiny) {
-    if (size > usable || tiny)
-        return false;
-    return usable <= GA_TINY_SIZE || size >= usable - usable / 4 || roundupsize(size) == usable;
-}
-
 void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan,
                  enum misuse *why) {
     *why = MISUSE_NONE;
@@ -250,7 +242,7 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
     /* What a part takes up is not known beyond its neighbour's start, so a part never grows. */
     bool tiny = usable != 0 && usable <= GA_TINY_SIZE &&
                 arena_of(&h->map, (uintptr_t)p)->pageclass[arena_page((uintptr_t)p)] == GA_PAGE_TINY;
-    if (usable == 0 || fits_in_place(usable, size, tiny)) {
+    if (usable == 0 || (realloc_fits(usable, size) && !tiny)) {
         leave(c);
         if (usable == 0)
             *why = misuse_of(h, c, p);
@@ -261,6 +253,8 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
     if (q != NULL) {
         memmove(q, p, ga_min(usable, size)); /* two parts of a block: usable reaches into q */
         free_in(h, c, p);
+    } else if (size <= usable && !tiny) {
+        q = p; /* to shrink needs no memory */
     }
     leave(c);
     return q;

@@ -78,30 +78,53 @@ GA_INLINE void *raw_malloc(size_t size) {
     return p;
 }
 
-/* False: slow_free.  An address that is no multiple of 16 is none that the rotated one finds. */
-GA_INLINE bool hot_free(void *p, enum arena_layout layout) {
-    uintptr_t addr = (uintptr_t)p, granule = addr >> GA_GRANULE_SHIFT | addr << (64 - GA_GRANULE_SHIFT);
-    uint64_t *bits;
-    uint8_t class;
+/* Span class of p's page and the word that p's bit is in; 0: none, the slow path finds out why.  An
+ * address that is no multiple of 16 is none that the rotated one finds. */
+GA_INLINE uint8_t hot_find(void *p, enum arena_layout layout, uint64_t **bits) {
+    uintptr_t addr = (uintptr_t)p;
+    uintptr_t granule = addr >> GA_GRANULE_SHIFT | addr << (64 - GA_GRANULE_SHIFT);
     if (layout == LAYOUT_LINEAR) {
         const struct linear_window *w = &heap.map.linear;
         uintptr_t offset = granule - (w->start >> GA_GRANULE_SHIFT);
         if (GA_UNLIKELY(offset >= w->mapped >> GA_GRANULE_SHIFT || !only_main_interpreter()))
-            return false;
-        class = w->pageclass[offset >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT)];
-        bits = w->bitmap_end[0] - 1 - (offset >> 6);
-    } else {
-        uintptr_t i = granule >> (GA_ARENA_SHIFT - GA_GRANULE_SHIFT);
-        if (GA_UNLIKELY(i >= GA_ARENA_MAP_LEN || !only_main_interpreter()))
-            return false;
-        struct heap_arena *ha = atomic_load_explicit(&heap.map.arenas[i], memory_order_acquire);
-        if (GA_UNLIKELY(ha == NULL))
-            return false;
-        class = ha->own_pageclass[granule >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT) &
-                                  (GA_PAGES_PER_ARENA - 1)];
-        bits = &ha->own_bitmap[0][granule >> 6 & (GA_BITMAP_WORDS - 1)];
+            return 0;
+        *bits = w->bitmap_end[0] - 1 - (offset >> 6);
+        return w->pageclass[offset >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT)];
     }
+    uintptr_t i = granule >> (GA_ARENA_SHIFT - GA_GRANULE_SHIFT);
+    if (GA_UNLIKELY(i >= GA_ARENA_MAP_LEN || !only_main_interpreter()))
+        return 0;
+    struct heap_arena *ha = atomic_load_explicit(&heap.map.arenas[i], memory_order_acquire);
+    if (GA_UNLIKELY(ha == NULL))
+        return 0;
+    *bits = &ha->own_bitmap[0][granule >> 6 & (GA_BITMAP_WORDS - 1)];
+    return ha->own_pageclass[granule >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT) &
+                             (GA_PAGES_PER_ARENA - 1)];
+}
+
+/* False: slow_free.  Class 0 has a store that is never open. */
+GA_INLINE bool hot_free(void *p, enum arena_layout layout) {
+    uint64_t *bits = NULL;
+    uint8_t class = hot_find(p, layout, &bits);
     return store_push(&main_cache->store[class], bits, p, false);
+}
+
+/* NULL: slow_realloc. */
+GA_INLINE void *hot_realloc(void *p, size_t size, enum arena_layout layout) {
+    uint64_t *bits = NULL;
+    uint8_t class = hot_find(p, layout, &bits);
+    if (GA_UNLIKELY(mcache_is_closed(main_cache, class) || !(*bits & heap_bits_mask((uintptr_t)p))))
+        return NULL;
+    size_t usable = class_to_size[spanclass_sizeclass(class)];
+    if (GA_LIKELY(realloc_fits(usable, size)))
+        return p;
+    void *q = hot_malloc(size);
+    if (GA_UNLIKELY(q == NULL))
+        return NULL;
+    memcpy(q, p, ga_min(usable, size));
+    if (GA_UNLIKELY(!store_push(&main_cache->store[class], bits, p, false)))
+        slow_free(OBJ, p);
+    return q;
 }
 
 GA_INLINE bool raw_free(void *p) {
@@ -201,7 +224,7 @@ static void *move_out(PyMemAllocatorDomain domain, void *p, size_t size) {
     return q;
 }
 
-static void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
+static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
     if (p == NULL)
         return hook_malloc(domain, size);
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
@@ -219,6 +242,12 @@ static void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
     return q;
 }
 
+GA_INLINE void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size,
+                             enum arena_layout layout) {
+    void *q = domain == RAW ? NULL : hot_realloc(p, size, layout);
+    return GA_LIKELY(q != NULL) ? q : slow_realloc(domain, p, size);
+}
+
 /* ---- the functions in the table ------------------------------------------------------------- */
 
 #define HOOKS(name, domain)                                                                        \
@@ -232,7 +261,11 @@ static void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
     }                                                                                              \
     static void *name##_realloc(void *ctx, void *p, size_t size) {                                 \
         (void)ctx;                                                                                 \
-        return hook_realloc(domain, p, size);                                                      \
+        return hook_realloc(domain, p, size, LAYOUT_SPARSE);                                       \
+    }                                                                                              \
+    static void *name##_realloc_linear(void *ctx, void *p, size_t size) {                          \
+        (void)ctx;                                                                                 \
+        return hook_realloc(domain, p, size, LAYOUT_LINEAR);                                       \
     }                                                                                              \
     static void name##_free(void *ctx, void *p) {                                                  \
         (void)ctx;                                                                                 \
@@ -253,9 +286,9 @@ static const PyMemAllocatorEx sparse_hooks[DOMAINS] = {
     [OBJ] = {NULL, pyobj_malloc, pyobj_calloc, pyobj_realloc, pyobj_free},
 };
 static const PyMemAllocatorEx linear_hooks[DOMAINS] = {
-    [RAW] = {NULL, pyraw_malloc, pyraw_calloc, pyraw_realloc, pyraw_free_linear},
-    [MEM] = {NULL, pymem_malloc, pymem_calloc, pymem_realloc, pymem_free_linear},
-    [OBJ] = {NULL, pyobj_malloc, pyobj_calloc, pyobj_realloc, pyobj_free_linear},
+    [RAW] = {NULL, pyraw_malloc, pyraw_calloc, pyraw_realloc_linear, pyraw_free_linear},
+    [MEM] = {NULL, pymem_malloc, pymem_calloc, pymem_realloc_linear, pymem_free_linear},
+    [OBJ] = {NULL, pyobj_malloc, pyobj_calloc, pyobj_realloc_linear, pyobj_free_linear},
 };
 
 /* CPython asks for the chunks of its frame stacks here, and pymalloc for its arenas. */
