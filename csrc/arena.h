@@ -121,30 +121,33 @@ GA_INLINE uint64_t heap_bits_mask(uintptr_t addr) {
 GA_INLINE bool heap_bits_live(const struct heap_arena *ha, uintptr_t addr) {
     return __atomic_load_n(heap_bits_word(ha, addr), __ATOMIC_RELAXED) & heap_bits_mask(addr);
 }
-/* w is the word that addr's bit is in; shared: others may be changing its other bits right now. */
-GA_INLINE void heap_bits_set_in(uint64_t *w, uintptr_t addr, bool shared) {
-    uint64_t mask = heap_bits_mask(addr);
+/* One bit of a word of the heap bitmap, the one of `granule`, an address / 16 of which only the low
+ * six bits count.  shared: others may be changing other bits of the word right now.  Written so that
+ * x86 compilers make one bit instruction of each step. */
+GA_INLINE void heap_word_set(uint64_t *w, uintptr_t granule, bool shared) {
+    uint64_t bit = (uint64_t)1 << (granule & 63);
     if (shared)
-        __atomic_fetch_or(w, mask, __ATOMIC_RELAXED);
+        __atomic_fetch_or(w, bit, __ATOMIC_RELAXED);
     else
-        *w |= mask;
-}
-GA_INLINE void heap_bits_set(const struct heap_arena *ha, uintptr_t addr, bool shared) {
-    heap_bits_set_in(heap_bits_word(ha, addr), addr, shared);
+        *w |= bit;
 }
 /* Returns whether it was set. */
-GA_INLINE bool heap_bits_clear_in(uint64_t *w, uintptr_t addr, bool shared) {
-    uint64_t mask = heap_bits_mask(addr);
-    if (shared)
-        return __atomic_fetch_and(w, ~mask, __ATOMIC_RELAXED) & mask;
+GA_INLINE bool heap_word_clear(uint64_t *w, uintptr_t granule, bool shared) {
+    if (shared) {
+        uint64_t bit = (uint64_t)1 << (granule & 63);
+        return __atomic_fetch_and(w, ~bit, __ATOMIC_RELAXED) & bit;
+    }
     uint64_t old = *w;
-    if (GA_UNLIKELY(!(old & mask)))
+    if (GA_UNLIKELY(!(old >> (granule & 63) & 1)))
         return false;
-    *w = old ^ mask;
+    *w = old ^ (uint64_t)1 << (granule & 63);
     return true;
 }
+GA_INLINE void heap_bits_set(const struct heap_arena *ha, uintptr_t addr, bool shared) {
+    heap_word_set(heap_bits_word(ha, addr), addr >> GA_GRANULE_SHIFT, shared);
+}
 GA_INLINE bool heap_bits_clear(const struct heap_arena *ha, uintptr_t addr, bool shared) {
-    return heap_bits_clear_in(heap_bits_word(ha, addr), addr, shared);
+    return heap_word_clear(heap_bits_word(ha, addr), addr >> GA_GRANULE_SHIFT, shared);
 }
 
 /* The span that a page belongs to, if addr's entry is valid (see the rule above); else NULL. */

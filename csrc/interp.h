@@ -35,11 +35,11 @@ struct procs {
 };
 
 /* Those of the process heap. */
-extern struct procs procs;
+extern GA_HIDDEN struct procs procs;
 /* Apart from it, since every call reads them. */
-extern struct mcache *main_cache;
-extern PyInterpreterState *const volatile *interp_list; /* CPython's: [0] the newest, [1] main */
-extern __thread struct mcache *thread_cache;
+extern GA_HIDDEN struct mcache *main_cache;
+extern GA_HIDDEN PyInterpreterState *const volatile *interp_list; /* CPython's: [0] newest, [1] main */
+extern GA_HIDDEN __thread struct mcache *thread_cache;
 
 /* False: out of memory. */
 bool procs_init(struct mheap *h);

@@ -32,7 +32,7 @@
  *   4. The mheap merges it with free neighbours; free runs can be given back to the system.
  *
  * Large blocks go straight to the mheap and back.  Noscan blocks below 16 bytes share slots
- * (tiny.h).  Sampling hangs on the slow half of step 1 of malloc: the store's countdown of bytes.
+ * (tiny.h).  Sampling hangs on the slow half of step 1 of malloc: the store's countdown of blocks.
  *
  * This file: the entry points, and what a pointer is that is not a live block. */
 #include "malloc.h"
@@ -164,8 +164,9 @@ static enum misuse free_direct(struct mheap *h, struct mcache *c, const struct h
 }
 
 static bool push(struct mcache *c, const struct heap_arena *ha, uint8_t class, void *p) {
-    return (uintptr_t)p % 8 == 0 &&
-           store_push(&c->store[class], heap_bits_word(ha, (uintptr_t)p), p, c->shared);
+    uintptr_t addr = (uintptr_t)p;
+    return addr % 8 == 0 && store_push(&c->store[class], heap_bits_word(ha, addr),
+                                       addr >> GA_GRANULE_SHIFT, p, c->shared);
 }
 
 static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,

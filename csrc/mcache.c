@@ -69,7 +69,7 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
     if (st->left < 0)
         sample_block(c, spc);
     struct free_slot *slot = --st->top;
-    heap_bits_set_in(slot->bits, (uintptr_t)slot->p, c->shared);
+    heap_word_set(slot->bits, (uintptr_t)slot->p >> GA_GRANULE_SHIFT, c->shared);
     return slot->p;
 }
 

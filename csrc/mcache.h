@@ -159,8 +159,11 @@ GA_INLINE struct store *mcache_scan_store(struct mcache *c, size_t size) {
     return (struct store *)((char *)c + c->scan_store8[(size + 7) >> 3]);
 }
 
+GA_INLINE bool store_is_closed(const struct mcache *c, const struct store *st) {
+    return st->limit == &c->closed[1];
+}
 GA_INLINE bool mcache_is_closed(const struct mcache *c, uint8_t pageclass) {
-    return c->store[pageclass].limit == &c->closed[1];
+    return store_is_closed(c, &c->store[pageclass]);
 }
 
 /* A free slot, now live, or NULL: then mcache_pop_slow. */
@@ -172,17 +175,18 @@ GA_INLINE void *store_pop(struct store *st, bool shared) {
     if (GA_UNLIKELY(--st->left < 0))
         return NULL;
     st->top = slot;
-    heap_bits_set_in(slot->bits, (uintptr_t)p, shared);
+    heap_word_set(slot->bits, (uintptr_t)p >> GA_GRANULE_SHIFT, shared);
     return p;
 }
 
-/* Takes p back, whose bit is in *bits.  False: nothing is done, and the slow path finds out why (full,
+/* Takes p back, whose bit is that of granule in *bits.  False: nothing is done, and the slow path finds out why (full,
  * closed, or not a live block). */
-GA_INLINE bool store_push(struct store *st, uint64_t *bits, void *p, bool shared) {
+GA_INLINE bool store_push(struct store *st, uint64_t *bits, uintptr_t granule, void *p,
+                          bool shared) {
     struct free_slot *top = st->top;
     if (GA_UNLIKELY(top == st->limit))
         return false;
-    if (GA_UNLIKELY(!heap_bits_clear_in(bits, (uintptr_t)p, shared)))
+    if (GA_UNLIKELY(!heap_word_clear(bits, granule, shared)))
         return false;
     top->p = p;
     top->bits = bits;

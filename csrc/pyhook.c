@@ -78,51 +78,62 @@ GA_INLINE void *raw_malloc(size_t size) {
     return p;
 }
 
-/* Span class of p's page and the word that p's bit is in; 0: none, the slow path finds out why.  An
- * address that is no multiple of 16 is none that the rotated one finds. */
-GA_INLINE uint8_t hot_find(void *p, enum arena_layout layout, uint64_t **bits) {
+/* What free and realloc need to know of a pointer. */
+struct found {
+    struct store *store; /* of its page's class; one that is closed if there is none */
+    uint64_t *bits;      /* the word that its bit is in */
+    uintptr_t granule;   /* address / 16, the lowest four bits of the address on top */
+};
+
+/* False: not a block of the hot path, slow_free finds out why.  An address that is no multiple of 16
+ * is none that the rotated one finds. */
+GA_INLINE bool hot_find(void *p, enum arena_layout layout, struct found *f) {
     uintptr_t addr = (uintptr_t)p;
     uintptr_t granule = addr >> GA_GRANULE_SHIFT | addr << (64 - GA_GRANULE_SHIFT);
+    uint8_t class;
     if (layout == LAYOUT_LINEAR) {
         const struct linear_window *w = &heap.map.linear;
         uintptr_t offset = granule - (w->start >> GA_GRANULE_SHIFT);
         if (GA_UNLIKELY(offset >= w->mapped >> GA_GRANULE_SHIFT || !only_main_interpreter()))
-            return 0;
-        *bits = w->bitmap_end[0] - 1 - (offset >> 6);
-        return w->pageclass[offset >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT)];
+            return false;
+        f->bits = w->bitmap_end[0] - 1 - (offset >> 6);
+        class = w->pageclass[offset >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT)];
+    } else {
+        uintptr_t i = granule >> (GA_ARENA_SHIFT - GA_GRANULE_SHIFT);
+        if (GA_UNLIKELY(i >= GA_ARENA_MAP_LEN || !only_main_interpreter()))
+            return false;
+        struct heap_arena *ha = atomic_load_explicit(&heap.map.arenas[i], memory_order_acquire);
+        if (GA_UNLIKELY(ha == NULL))
+            return false;
+        f->bits = ha->own_bitmap[0] + (granule >> 6 & (GA_BITMAP_WORDS - 1));
+        class = ha->own_pageclass[granule >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT) &
+                                  (GA_PAGES_PER_ARENA - 1)];
     }
-    uintptr_t i = granule >> (GA_ARENA_SHIFT - GA_GRANULE_SHIFT);
-    if (GA_UNLIKELY(i >= GA_ARENA_MAP_LEN || !only_main_interpreter()))
-        return 0;
-    struct heap_arena *ha = atomic_load_explicit(&heap.map.arenas[i], memory_order_acquire);
-    if (GA_UNLIKELY(ha == NULL))
-        return 0;
-    *bits = &ha->own_bitmap[0][granule >> 6 & (GA_BITMAP_WORDS - 1)];
-    return ha->own_pageclass[granule >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT) &
-                             (GA_PAGES_PER_ARENA - 1)];
+    f->store = &main_cache->store[class];
+    f->granule = granule;
+    return true;
 }
 
-/* False: slow_free.  Class 0 has a store that is never open. */
+/* False: slow_free. */
 GA_INLINE bool hot_free(void *p, enum arena_layout layout) {
-    uint64_t *bits = NULL;
-    uint8_t class = hot_find(p, layout, &bits);
-    return store_push(&main_cache->store[class], bits, p, false);
+    struct found f;
+    return hot_find(p, layout, &f) && store_push(f.store, f.bits, f.granule, p, false);
 }
 
 /* NULL: slow_realloc. */
 GA_INLINE void *hot_realloc(void *p, size_t size, enum arena_layout layout) {
-    uint64_t *bits = NULL;
-    uint8_t class = hot_find(p, layout, &bits);
-    if (GA_UNLIKELY(mcache_is_closed(main_cache, class) || !(*bits & heap_bits_mask((uintptr_t)p))))
+    struct found f;
+    if (GA_UNLIKELY(!hot_find(p, layout, &f) || store_is_closed(main_cache, f.store) ||
+                    !(*f.bits >> (f.granule & 63) & 1)))
         return NULL;
-    size_t usable = class_to_size[spanclass_sizeclass(class)];
+    size_t usable = f.store->elemsize;
     if (GA_LIKELY(realloc_fits(usable, size)))
         return p;
     void *q = hot_malloc(size);
     if (GA_UNLIKELY(q == NULL))
         return NULL;
     memcpy(q, p, ga_min(usable, size));
-    if (GA_UNLIKELY(!store_push(&main_cache->store[class], bits, p, false)))
+    if (GA_UNLIKELY(!store_push(f.store, f.bits, f.granule, p, false)))
         slow_free(OBJ, p);
     return q;
 }
@@ -135,7 +146,7 @@ GA_INLINE bool raw_free(void *p) {
         return false;
     mcache_enter(c);
     struct store *st = &c->store[ha->pageclass[arena_page(addr)]];
-    bool done = store_push(st, heap_bits_word(ha, addr), p, true);
+    bool done = store_push(st, heap_bits_word(ha, addr), addr >> GA_GRANULE_SHIFT, p, true);
     mcache_leave(c);
     return done;
 }

@@ -12,8 +12,9 @@ static void *pop(struct mcache *c, spanclass_t spc) {
 
 static bool push(struct mcache *c, spanclass_t spc, void *p) {
     const struct heap_arena *ha = arena_of(&c->heap->map, (uintptr_t)p);
-    return (uintptr_t)p % 8 == 0 &&
-           store_push(&c->store[spc], heap_bits_word(ha, (uintptr_t)p), p, c->shared);
+    uintptr_t addr = (uintptr_t)p;
+    return addr % 8 == 0 && store_push(&c->store[spc], heap_bits_word(ha, addr),
+                                       addr >> GA_GRANULE_SHIFT, p, c->shared);
 }
 
 static bool live(struct mcache *c, void *p) {
