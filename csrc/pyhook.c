@@ -36,7 +36,8 @@ static _Atomic bool serving; /* false after uninstall: what is new comes from pr
 static PyMemAllocatorEx previous[DOMAINS];
 static PyObjectArenaAllocator previous_arena;
 
-static bool is_serving(void) { return atomic_load_explicit(&serving, memory_order_relaxed); }
+/* Acquire: who sees that it has ended must see the mode that ended with it. */
+static bool is_serving(void) { return atomic_load_explicit(&serving, memory_order_acquire); }
 
 /* ---- which cache ---------------------------------------------------------------------------- */
 
@@ -302,10 +303,16 @@ static const PyMemAllocatorEx linear_hooks[DOMAINS] = {
     [OBJ] = {NULL, pyobj_malloc, pyobj_calloc, pyobj_realloc_linear, pyobj_free_linear},
 };
 
-/* CPython asks for the chunks of its frame stacks here, and pymalloc for its arenas. */
+/* Least size of a pymalloc arena (obmalloc.c: 1 MiB, or 256 KiB without its radix tree).  A frame's
+ * chunk is smaller but for frames of tens of thousands of slots. */
+#define PYMALLOC_ARENA_MIN (256 * GA_KIB)
+
+/* CPython asks for the chunks of its frame stacks here, and pymalloc for its arenas.  Those must not
+ * lie in ours, or pymalloc's blocks would pass for our own: it is at work in import mode, where a
+ * block of its that grows stays with it. */
 static void *arena_alloc(void *ctx, size_t size) {
     (void)ctx;
-    if (!is_serving())
+    if (!is_serving() || (mode != PYHOOK_LAUNCH && size >= PYMALLOC_ARENA_MIN))
         return previous_arena.alloc(previous_arena.ctx, size);
     struct mcache *c = enter(OBJ);
     void *p = stack_alloc(&heap, &c->stackcache, size);
@@ -447,8 +454,7 @@ const char *pyhook_install(void) {
     save_previous();
     set_tables(false);
     mcaches_set_open(&heap, true);
-    if (mode == PYHOOK_NONE)
-        mode = PYHOOK_IMPORT;
+    mode = PYHOOK_IMPORT;
     atomic_store(&serving, true);
     set_tables(true);
     return NULL;
@@ -457,6 +463,7 @@ const char *pyhook_install(void) {
 void pyhook_uninstall(void) {
     if (!is_serving())
         return;
+    mode = PYHOOK_NONE; /* launch mode too: from now on there are others' blocks */
     atomic_store(&serving, false);
     mcaches_set_open(&heap, false);
     if (table_is_ours(OBJ)) /* else who is on top of us goes on calling, and is passed on */

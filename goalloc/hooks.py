@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def install() -> Literal["launch", "import"]:
     """Serves new blocks of this process from goalloc; older ones stay where they are.
 
-    Returns the mode: 'import', or 'launch' if goalloc was there from the start.  Raises InstallError
-    with one sentence where it can't be done.
+    Returns the mode: 'import', or 'launch' if goalloc has been there from the start.  Raises
+    InstallError with one sentence where it can't be done.
     """
     _core.install()
     return "launch" if _core.mode() == "launch" else "import"

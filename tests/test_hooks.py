@@ -256,6 +256,49 @@ def test_older_blocks_are_passed_on(python):
 
 
 @needs_replaceable
+def test_older_blocks_may_grow_into_new_pymalloc_arenas(python):
+    code = textwrap.dedent(
+        """
+        import goalloc
+        older = [[i] for i in range(100_000)]  # some MiB, once each has grown
+        goalloc.install()
+        for each in older:
+            each.extend(range(10))
+        assert all(goalloc.span_of(id(each)) is None for each in older[::100])
+        del each, older
+        goalloc.check()
+        print("ok")
+        """
+    )
+    assert python.output("-c", code) == "ok\n"
+
+
+@needs_replaceable
+def test_uninstall_ends_launch_mode(python):
+    code = BEGIN + CHURN + textwrap.dedent(
+        """
+        assert goalloc.mode() == "launch"
+        kept = [bytearray(n) for n in range(2000)]
+        goalloc.uninstall()
+        assert goalloc.mode() is None
+        others = {d: [_core._domain_malloc(d, 100) for _ in range(10)] for d in DOMAINS}
+        assert not any(ours(p) for blocks in others.values() for p in blocks)
+        del kept
+        churn()
+        assert goalloc.install() == goalloc.mode() == "import"
+        for d in DOMAINS:
+            for p in others[d]:
+                _core._domain_free(d, p)
+        churn()
+        goalloc.check()
+        print("ok")
+        """
+    )
+    result = python.run("-c", code)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "ok\n", "")
+
+
+@needs_replaceable
 def test_uninstall_frees_our_blocks_forever(python):
     code = BEGIN + CHURN + textwrap.dedent(
         """
