@@ -213,6 +213,7 @@ static void publish_in_use_locked(struct mheap *h, struct mspan *s, uint8_t clas
     arena_set_span(&h->map, s, class);
     set_page_in_use(h, s, true);
     h->pages_in_use += s->npages;
+    h->peak_in_use = ga_max(h->peak_in_use, h->pages_in_use);
 }
 
 struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {

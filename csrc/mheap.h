@@ -44,6 +44,7 @@ struct mheap {
     struct mspan **allspans;      /* every span struct ever made, dead ones included */
     size_t nallspans, allspans_cap;
     uint64_t pages_in_use;  /* pages of spans in use */
+    uint64_t peak_in_use;   /* the most there ever were */
     uint64_t pages_manual;  /* pages of manual spans */
     uint64_t mapped;        /* bytes that are Ready */
     uint64_t released;      /* bytes of them that have been given back, or never used */

@@ -21,7 +21,7 @@ static void bytes_line(int fd, const char *sign, const char *name, uint64_t n, c
          (double)n / (double)GA_MIB, what);
 }
 
-static void write_ledger(int fd, const struct memstats *m) {
+static void write_ledger(int fd, const struct memstats *m, uint64_t peak) {
     bytes_line(fd, "", "heap_inuse", m->heap_inuse, "spans in use");
     bytes_line(fd, "+", "heap_idle", m->heap_idle, "free spans, released ones included");
     bytes_line(fd, "+", "stack_sys", m->stack_sys, "frame stacks");
@@ -31,6 +31,7 @@ static void write_ledger(int fd, const struct memstats *m) {
     bytes_line(fd, "+", "other_sys", m->other_sys + m->buck_hash_sys, "everything else");
     bytes_line(fd, "=", "sys", m->sys, "address space in use");
     bytes_line(fd, "", "heap_released", m->heap_released, "of heap_idle: costs no memory");
+    bytes_line(fd, "", "heap_inuse", peak, "at its peak");
     bytes_line(fd, "", "heap_alloc", m->heap_alloc, "live blocks");
     bytes_line(fd, "", "total_alloc", m->total_alloc, "allocated since the start");
     line(fd, "    mallocs %llu - frees %llu = %llu live objects\n", (unsigned long long)m->mallocs,
@@ -66,6 +67,9 @@ void report_write(struct mheap *h, int fd) {
     inspect_memstats(h, &m);
     inspect_class_stats(h, classes);
     line(fd, "goalloc: memory statistics\n");
-    write_ledger(fd, &m);
+    mutex_lock(&h->lock);
+    uint64_t peak = h->peak_in_use << GA_PAGE_SHIFT;
+    mutex_unlock(&h->lock);
+    write_ledger(fd, &m, peak);
     write_busiest(fd, classes);
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -22,9 +23,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(own)
     if args.command == "run":
         return _run(args, target)
-    if args.command == "classes":
-        return _classes()
-    return _doctor()
+    try:
+        status = _classes() if args.command == "classes" else _doctor()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `goalloc classes | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

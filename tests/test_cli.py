@@ -1,5 +1,6 @@
 """The command line: what it prints, and that bad arguments never end in a traceback."""
 
+import subprocess
 import sys
 import sysconfig
 
@@ -80,3 +81,12 @@ def test_doctor_says_why_not(python, outer, env):
         mode, text = line.split(maxsplit=1)
         assert mode in ("launch", "import")
         assert text.startswith("does not work: ") and len(text.split()) > 6
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    # From another folder, so that the installed package is the one that runs.
+    command = f"{sys.executable} -m goalloc classes | head -1"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
