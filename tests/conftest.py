@@ -6,6 +6,7 @@ import random
 import cbuild
 import pytest
 from pychild import heap, in_mode, python  # noqa: F401  (fixtures of the Python-level tests)
+from stock import programs  # noqa: F401
 
 SEED = int(os.environ.get("GOALLOC_SEED") or str(random.getrandbits(32)), 0)
 

@@ -1,0 +1,53 @@
+"""install() and uninstall() in turn, while threads and interpreters allocate and free."""
+
+import os
+import threading
+
+import goalloc
+import interps
+import work
+
+stop = threading.Event()
+expected = work.churn(1, 100), work.compress(1, 1)
+
+
+def busy():
+    while not stop.is_set():
+        assert (work.churn(1, 100), work.compress(1, 1)) == expected
+
+
+CODE = """
+import sys; sys.path.insert(0, folder)
+import os, work
+while not os.path.exists(end):
+    work.churn(1, 100)
+"""
+
+
+def busy_interpreter(kind, end):
+    i = interps.create(kind)
+    interps.run(i, CODE, folder=folder, end=end)
+    interps.destroy(i)
+
+
+folder = os.path.dirname(os.path.abspath(__file__))
+end = os.path.abspath("end")
+threads = [threading.Thread(target=busy) for _ in range(3)]
+threads += [threading.Thread(target=busy_interpreter, args=(kind, end)) for kind in interps.KINDS]
+for thread in threads:
+    thread.start()
+kept = []
+for turn in range(100):
+    goalloc.install()
+    kept += [bytearray(n) for n in range(0, 3000, 7)]
+    goalloc.uninstall()
+    kept += [bytearray(n) for n in range(0, 3000, 7)]
+    assert work.churn(1, 100) == expected[0]
+    del kept[: turn * 9]
+    goalloc.check()
+stop.set()
+open(end, "w").close()
+for thread in threads:
+    thread.join()
+goalloc.check()
+print("done")

@@ -1,0 +1,108 @@
+"""Threads of all kinds, fork among them, and every way to end, under goalloc."""
+
+import shlex
+import subprocess
+import sysconfig
+
+import pytest
+from pychild import needs_replaceable
+from stock import MODES, PROGRAMS
+
+from goalloc.launch import environment
+
+pytestmark = needs_replaceable
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("program", ["threads_queues", "threads_foreign", "fork_threads"])
+def test_as_without(programs, program, mode):
+    status, _, stderr = programs.same(mode, program)
+    assert (status, stderr) == (0, "")
+
+
+@pytest.mark.parametrize("program", ["threads_queues", "fork_threads"])
+def test_as_without_in_the_linear_layout(programs, program):
+    programs.same("launch", program, env={"GOALLOC_LAYOUT": "linear"})
+
+
+ENDS = {
+    "normal": 0,
+    "os._exit": 7,
+    "SystemExit": 1,
+    "error": 1,
+    "atexit": 0,
+    "exec": 0,
+    "fork": 0,
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("how", ENDS)
+def test_ends_as_without(programs, mode, how):
+    ours = programs.ours(mode, "ending", how)
+    plain = programs.stock("ending", how)
+    assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout)
+    assert ours.returncode == ENDS[how], ours.stderr
+    # Of an error the frames of installed.py, or those of a thread cut short, may stand before it.
+    assert ours.stderr.splitlines()[-1:] == plain.stderr.splitlines()[-1:]
+
+
+def test_install_and_uninstall_while_others_allocate(python):
+    assert python.output(PROGRAMS / "toggling.py") == "done\n"
+
+
+EMBEDDED = f"""
+import sys; sys.path.insert(0, {str(PROGRAMS)!r})
+import json, threading, work
+thread = threading.Thread(target=work.compress, args=(1,))
+thread.start(); thread.join()
+print(work.churn(1), json.dumps([1, 2]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def embedding(tmp_path_factory):
+    """A program with Python inside."""
+    library = sysconfig.get_config_var("LDLIBRARY") or ""
+    if ".so" not in library:
+        pytest.skip("this Python has no shared library to embed")
+    program = tmp_path_factory.mktemp("embed") / "embed"
+    folder = sysconfig.get_config_var("LIBDIR")
+    subprocess.run(
+        [
+            *shlex.split(sysconfig.get_config_var("CC")),
+            "-I" + sysconfig.get_path("include"),
+            PROGRAMS / "embed.c",
+            f"-L{folder}",
+            f"-Wl,-rpath,{folder}",
+            "-lpython" + sysconfig.get_config_var("LDVERSION"),
+            "-o",
+            program,
+        ],
+        check=True,
+    )
+    return program
+
+
+def test_python_started_and_ended_again_and_again(python, embedding):
+    plain = python(EMBEDDED, executable=embedding)
+    assert plain.returncode == 0, plain.stderr
+    ours = python(EMBEDDED, executable=embedding, env=environment({}, warn=True, stats=True))
+    assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout), ours.stderr
+    assert "heap_alloc" in ours.stderr and "warning" not in ours.stderr
+    assert plain.stdout.count("\n") == 4
+
+
+def test_a_thread_that_ends_gives_its_cache_back(in_mode):
+    code = (
+        "import goalloc, threading, zlib\n"
+        "def work(): zlib.compress(bytes(1000))\n"
+        "def turn():\n"
+        "    threads = [threading.Thread(target=work) for _ in range(20)]\n"
+        "    for t in threads: t.start()\n"
+        "    for t in threads: t.join()\n"
+        "turn(); before = goalloc.memstats().mcache_inuse\n"
+        "for _ in range(20): turn()\n"
+        "print(goalloc.memstats().mcache_inuse <= 2 * before)\n"
+    )
+    assert in_mode(code) == "True\n"
