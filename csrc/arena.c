@@ -249,7 +249,7 @@ static void give_up_reservation(struct arena_map *m, uintptr_t base, uintptr_t e
 }
 
 bool arena_map_grow(struct arena_map *m, size_t nbytes, struct arena_piece pieces[2]) {
-    pieces[1] = (struct arena_piece){0, 0};
+    pieces[0] = pieces[1] = (struct arena_piece){0, 0};
     if (m->cur_end - m->cur_base < nbytes) {
         uintptr_t base, end;
         /* Refuse here what would use up all that can be described, and then fail. */

@@ -99,7 +99,8 @@ struct arena_piece {
     size_t nbytes;
 };
 /* Makes nbytes (a multiple of the page) contiguous bytes Ready: pieces[0].  If that left a rest of
- * the former arena behind, it is pieces[1] (else 0 bytes).  False: out of memory. */
+ * the former arena behind, it is pieces[1] (else 0 bytes).  False: out of memory, and pieces[0] has
+ * 0 bytes; the former arena's rest may be there all the same. */
 bool arena_map_grow(struct arena_map *m, size_t nbytes, struct arena_piece pieces[2]);
 
 GA_INLINE struct heap_arena *arena_of(const struct arena_map *m, uintptr_t addr) {

@@ -118,37 +118,41 @@ static void coalesce_locked(struct mheap *h, struct mspan *s) {
     insert_free_locked(h, s);
 }
 
-static bool add_piece_locked(struct mheap *h, struct arena_piece piece) {
+static void add_piece_locked(struct mheap *h, struct arena_piece piece) {
+    if (piece.nbytes == 0)
+        return;
     struct mspan *s = new_span_locked(h);
-    if (s == NULL)
-        return false;
+    GA_CHECK(s != NULL); /* grow_locked saw to it */
     s->start_addr = piece.base;
     s->npages = (uint32_t)(piece.nbytes >> GA_PAGE_SHIFT);
     arena_set_released(&h->map, s->start_addr, s->npages, true);
     h->mapped += piece.nbytes;
     h->released += piece.nbytes;
     coalesce_locked(h, s);
-    return true;
+}
+
+/* Are there structs for both pieces that growing may make? */
+static bool reserve_spans_locked(struct mheap *h) {
+    struct mspan *a = new_span_locked(h), *b = a != NULL ? new_span_locked(h) : NULL;
+    if (a != NULL)
+        dead_span_locked(h, a);
+    if (b != NULL)
+        dead_span_locked(h, b);
+    return b != NULL;
 }
 
 /* Adds at least npages of fresh pages to the free runs. */
 static bool grow_locked(struct mheap *h, size_t npages) {
     size_t ask = ga_align_up(npages << GA_PAGE_SHIFT, GA_HEAP_GROW_MIN);
-    /* The struct first: a piece that has become Ready must not get lost. */
-    struct mspan *spare = new_span_locked(h);
-    if (spare == NULL)
+    if (!reserve_spans_locked(h)) /* first: what has become Ready must not get lost */
         return false;
-    dead_span_locked(h, spare);
     struct arena_piece pieces[2];
     uint64_t meta = h->map.meta_bytes + h->map.map_bytes;
     bool ok = arena_map_grow(&h->map, ask, pieces);
     atomic_fetch_add_explicit(&h->gc_sys, h->map.meta_bytes + h->map.map_bytes - meta,
                               memory_order_relaxed);
-    if (!ok)
-        return false;
-    ok = add_piece_locked(h, pieces[0]);
-    if (pieces[1].nbytes != 0) /* without a struct for it the rest stays unused address space */
-        add_piece_locked(h, pieces[1]);
+    add_piece_locked(h, pieces[0]);
+    add_piece_locked(h, pieces[1]);
     return ok;
 }
 

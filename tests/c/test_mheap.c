@@ -316,6 +316,28 @@ static void test_against_model(struct rng *rng) {
     mheap_destroy(&heap);
 }
 
+/* The rest of the current arena is made Ready before the next arena is: it must not get lost when
+ * that fails, for whichever call of the system. */
+static void test_growth_fails(void) {
+    bool done = false;
+    for (uint64_t k = 1; !done; k++) {
+        CHECK(mheap_init(&heap, LAYOUT_SPARSE, 0));
+        alloc(1);
+        void *behind = os_reserve(&heap.os, (void *)heap.map.cur_end, GA_ARENA_SIZE); /* taken */
+        atomic_store(&heap.os.fail_at, atomic_load(&heap.os.ncalls) + k);
+        done = mheap_alloc_manual(&heap, GA_PAGES_PER_ARENA) != NULL &&
+               atomic_load(&heap.os.ncalls) < atomic_load(&heap.os.fail_at);
+        atomic_store(&heap.os.fail_at, 0);
+        check_counts(&heap);
+        size_t mapped = 0;
+        for (size_t i = 0; i < heap.map.nall; i++)
+            mapped += heap.map.all[i]->mapped;
+        CHECK_EQ(mapped, heap.mapped);
+        os_free(&heap.os, behind, GA_ARENA_SIZE);
+        mheap_destroy(&heap);
+    }
+}
+
 /* ---- spans of slots ------------------------------------------------------------------------- */
 
 /* Go's TestPageAccounting in spirit, for every class; the span comes back whole. */
@@ -352,6 +374,7 @@ int main(void) {
     test_scavenged_tie_break();
     test_free_os_memory();
     test_free_os_memory_fails();
+    test_growth_fails();
     test_against_model(&rng);
     test_every_class();
     return check_summary();
