@@ -321,20 +321,32 @@ void mheap_free(struct mheap *h, struct mspan *s) {
     mutex_unlock(&h->lock);
 }
 
+/* Gives the pages of free span s back that fill whole pages of the system: those may be larger than
+ * ours, and what is left over at the ends shares them with neighbours.  Returns the fresh bytes. */
+static size_t release_locked(struct mheap *h, struct mspan *s) {
+    uintptr_t low = ga_align_up(s->start_addr, os_page_size());
+    uintptr_t high = ga_align_down(mspan_end(s), os_page_size());
+    if (s->scavenged || low >= high)
+        return 0;
+    size_t npages = (high - low) >> GA_PAGE_SHIFT;
+    size_t fresh = npages - arena_count_released(&h->map, low, npages);
+    if (fresh == 0 || !os_unused(&h->os, (void *)low, high - low))
+        return 0;
+    treap_remove(&h->free, s);
+    arena_set_released(&h->map, low, npages, true);
+    if (npages == s->npages)
+        s->needzero = 0;
+    h->released += (uint64_t)fresh << GA_PAGE_SHIFT;
+    insert_free_locked(h, s); /* its key may have grown: it may be met again, and skipped */
+    return fresh << GA_PAGE_SHIFT;
+}
+
 size_t mheap_free_os_memory(struct mheap *h) {
     size_t given = 0;
     mutex_lock(&h->lock);
     for (struct mspan *s = treap_first(&h->free), *next; s != NULL; s = next) {
         next = treap_next(s);
-        size_t fresh = s->npages - released_pages(h, s);
-        if (s->scavenged || !os_unused(&h->os, (void *)s->start_addr, mspan_bytes(s)))
-            continue;
-        treap_remove(&h->free, s);
-        arena_set_released(&h->map, s->start_addr, s->npages, true);
-        s->needzero = 0;
-        h->released += (uint64_t)fresh << GA_PAGE_SHIFT;
-        given += fresh << GA_PAGE_SHIFT;
-        insert_free_locked(h, s); /* its key has grown: it may be met again, and skipped */
+        given += release_locked(h, s);
     }
     mutex_unlock(&h->lock);
     return given;

@@ -1,0 +1,76 @@
+/* A system with pages larger than the heap's: what is given back must not touch a neighbour.
+ *
+ * The system's page is whatever sysconf says, and every madvise and mprotect is looked at on its way:
+ * a kernel with such pages would refuse a start between two, and round a length up. */
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include "check.h"
+#include "mheap.h"
+
+static const size_t page = 64 * GA_KIB;
+static size_t given;
+
+long sysconf(int name) {
+    long (*real)(int) = (long (*)(int))dlsym(RTLD_NEXT, "sysconf");
+    return name == _SC_PAGESIZE ? (long)page : real(name);
+}
+
+int madvise(void *p, size_t nbytes, int advice) {
+    int (*real)(void *, size_t, int) = (int (*)(void *, size_t, int))dlsym(RTLD_NEXT, "madvise");
+    if (advice == MADV_DONTNEED) {
+        CHECK_EQ((uintptr_t)p % page, 0);
+        CHECK_EQ(nbytes % page, 0);
+        given += nbytes;
+    }
+    return real(p, nbytes, advice);
+}
+
+static struct mheap heap;
+
+/* The free run in the middle begins and ends inside pages of the system that its neighbours use. */
+static void test_ends_are_kept(void) {
+    CHECK(mheap_init(&heap, LAYOUT_SPARSE, 0));
+    size_t per_page = page / GA_PAGE_SIZE;
+    struct mspan *below = mheap_alloc_manual(&heap, 1);
+    struct mspan *middle = mheap_alloc_manual(&heap, 3 * per_page);
+    struct mspan *above = mheap_alloc_manual(&heap, 4 * per_page);
+    uint64_t fresh = heap.released;
+    mheap_free(&heap, middle);
+    CHECK_EQ(mheap_free_os_memory(&heap), 2 * page);
+    CHECK_EQ(given, 2 * page);
+    CHECK_EQ(heap.released - fresh, 2 * page);
+    CHECK(!middle->scavenged && middle->needzero);
+    CHECK_EQ(mheap_free_os_memory(&heap), 0); /* nothing left to give */
+    CHECK_EQ(given, 2 * page);
+    middle = mheap_alloc_manual(&heap, 3 * per_page);
+    CHECK_EQ(heap.released, fresh);
+    CHECK(middle->needzero); /* its ends were not given back */
+    mheap_free(&heap, middle);
+    mheap_free(&heap, below);
+    mheap_free(&heap, above);
+    mheap_free_os_memory(&heap);
+    CHECK_EQ(heap.released, heap.mapped);
+    CHECK(treap_first(&heap.free)->scavenged && !treap_first(&heap.free)->needzero);
+    mheap_destroy(&heap);
+}
+
+/* A run within one page of the system stays. */
+static void test_too_small_to_give(void) {
+    CHECK(mheap_init(&heap, LAYOUT_SPARSE, 0));
+    mheap_alloc_manual(&heap, 1);
+    struct mspan *run = mheap_alloc_manual(&heap, 2);
+    mheap_alloc_manual(&heap, GA_HEAP_GROW_MIN / GA_PAGE_SIZE - 3);
+    mheap_free(&heap, run);
+    given = 0;
+    CHECK_EQ(mheap_free_os_memory(&heap), 0);
+    CHECK_EQ(given, 0);
+    mheap_destroy(&heap);
+}
+
+int main(void) {
+    CHECK_EQ(os_page_size(), page);
+    test_ends_are_kept();
+    test_too_small_to_give();
+    return check_summary();
+}
