@@ -92,13 +92,16 @@ static struct mcache *new_proc_locked(PyInterpreterState *interp) {
     while (p != NULL && atomic_load(&p->interp) != NULL)
         p = p->next;
     if (p == NULL) {
-        p = persistentalloc(&h->persistent, sizeof *p, 0, &h->mcache_sys);
-        struct mcentral *set = p == NULL ? NULL : mcentral_new_set(h);
-        if (set == NULL || (p->cache = mcache_new(h, MCACHE_INTERP, set)) == NULL)
+        if ((p = persistentalloc(&h->persistent, sizeof *p, 0, &h->mcache_sys)) == NULL)
             return NULL;
         p->next = atomic_load(&procs.first);
         atomic_store(&procs.first, p);
     }
+    /* Where memory ends, what is made stays with p: the next call goes on from there. */
+    if (p->central == NULL && (p->central = mcentral_new_set(h)) == NULL)
+        return NULL;
+    if (p->cache == NULL && (p->cache = mcache_new(h, MCACHE_INTERP, p->central)) == NULL)
+        return NULL;
     atomic_store(&p->interp, interp);
     return p->cache;
 }
@@ -214,9 +217,5 @@ void procs_parent_fork(void) {
 
 void procs_child_fork(void) {
     procs_parent_fork();
-    for (struct mcache *c = procs.heap->caches->first, *next; c != NULL; c = next) {
-        next = c->next;
-        if (c->kind == MCACHE_THREAD && c != thread_cache)
-            mcache_free(c);
-    }
+    mcaches_after_fork(procs.heap, thread_cache);
 }

@@ -23,6 +23,7 @@
 /* One interpreter with an allocator of its own, other than the main one. */
 struct proc {
     PyInterpreterState *_Atomic interp; /* NULL: ended, the next new one takes over */
+    struct mcentral *central;
     struct mcache *cache;
     struct proc *next;
 };

@@ -11,7 +11,7 @@ enum ga_lock_rank {
     GA_RANK_PROCS,   /* procs.lock: the list of interpreters' caches */
     GA_RANK_CACHES,  /* mcaches.lock: the list of caches; held while the world is stopped */
     GA_RANK_ORPHAN,  /* mcaches.orphan_lock: the cache of callers that own none */
-    GA_RANK_STACK,   /* stackpool.lock */
+    GA_RANK_STACK,   /* stackpools.lock */
     GA_RANK_CENTRAL, /* mcentral.lock, one per span class */
     GA_RANK_HEAP,    /* mheap.lock */
     GA_RANK_LEAF,    /* persistentalloc.lock: nothing is locked under it */

@@ -295,3 +295,13 @@ void world_start(struct mheap *h) {
     mutex_unlock(&cs->orphan_lock);
     mutex_unlock(&cs->lock);
 }
+
+void mcaches_after_fork(struct mheap *h, const struct mcache *mine) {
+    for (struct mcache *c = h->caches->first, *next; c != NULL; c = next) {
+        next = c->next;
+        /* Its owner may have come to the gate, and not yet turned back, at the moment of the fork. */
+        atomic_store(&c->busy, 0);
+        if (c->kind == MCACHE_THREAD && c != mine)
+            mcache_free(c);
+    }
+}

@@ -24,7 +24,7 @@
  * caller of world_stop holds its GIL) brackets its use with mcache_enter and mcache_leave: busy and
  * gate are a Dekker handshake whose fence on the owner's side is replaced by membarrier on the other
  * (where the system has it).
- * Locks: caches.lock guards the list of caches and is held while the world is stopped. */
+ * Locks: mcaches.lock guards the list of caches and is held while the world is stopped. */
 #ifndef GA_MCACHE_H
 #define GA_MCACHE_H
 
@@ -36,7 +36,7 @@ enum mcache_kind {
     MCACHE_INTERP, /* scan classes, one GIL */
     MCACHE_THREAD, /* noscan classes; frees of its blocks come from any thread */
     MCACHE_HEAP,   /* all classes, one owner: goalloc.Heap and tests */
-    MCACHE_ORPHAN, /* all classes, under caches.orphan_lock: callers that have no cache */
+    MCACHE_ORPHAN, /* all classes, under mcaches.orphan_lock: callers that have no cache */
     MCACHE_KINDS
 };
 
@@ -131,6 +131,9 @@ void mcache_overflow(struct mcache *c, spanclass_t spc);
 /* Stops all caches of the heap, the caller's own included, until world_start. */
 void world_stop(struct mheap *h);
 void world_start(struct mheap *h);
+/* In the child, after world_start: no thread but the caller's, whose cache is mine, exists any more.
+ * The caches of the others are given back, or (of interpreters) are at rest. */
+void mcaches_after_fork(struct mheap *h, const struct mcache *mine);
 
 void mcache_enter_slow(struct mcache *c);
 

@@ -244,6 +244,24 @@ static void test_every_block_is_sampled(void) {
     rig_close(&r);
 }
 
+/* In a forked child only the forking thread's cache is in use; whoever was at a gate is gone. */
+static void test_after_fork(void) {
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_THREAD);
+    struct mcache *lost = mcache_new(r.h, MCACHE_THREAD, r.h->central);
+    struct mcache *interp = mcache_new(r.h, MCACHE_INTERP, r.h->central);
+    void *p = pop(lost, NOSCAN), *q = pop(interp, SCAN);
+    world_stop(r.h);
+    atomic_store(&lost->busy, 1);
+    atomic_store(&interp->busy, 1);
+    world_start(r.h);
+    mcaches_after_fork(r.h, r.c);
+    CHECK_EQ(r.h->caches->ncaches, 2);
+    CHECK_EQ(atomic_load(&interp->busy), 0); /* or stopping again would wait forever */
+    CHECK(live(r.c, p) && push(r.c, NOSCAN, p));
+    CHECK(push(interp, SCAN, q));
+    rig_close(&r);
+}
+
 int main(void) {
     test_push_once();
     test_shared_marks_at_once();
@@ -255,5 +273,6 @@ int main(void) {
     test_close_and_open();
     test_free_and_new();
     test_every_block_is_sampled();
+    test_after_fork();
     return check_summary();
 }
