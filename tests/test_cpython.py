@@ -85,6 +85,6 @@ def test_slow_suites_side_by_side(python):
         [PROGRAMS / "multiprocessing_tests.py", method]
         for method in ("spawn", "forkserver", "fork")
     ]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
         for future in [pool.submit(same_result, python, *c) for c in reversed(commands) if c]:
             future.result()

@@ -13,7 +13,7 @@ CODE = "import json; kept = [json.dumps({i: 'x' * i}) for i in range(200)]"
 
 
 def one_after_the_other():
-    for _ in range(40):
+    for _ in range(20):
         i = interps.create(KIND)
         interps.run(i, CODE)
         interps.destroy(i)
@@ -22,7 +22,7 @@ def one_after_the_other():
 def several_at_once(seed):
     rng = random.Random(seed)
     alive = []
-    for _ in range(30):
+    for _ in range(15):
         alive.append(interps.create(KIND))
         interps.run(alive[-1], CODE)
         interps.run(rng.choice(alive), "del kept[::3]; kept += [bytes(i) for i in range(999)]")
