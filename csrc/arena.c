@@ -320,7 +320,7 @@ void arena_mark_freed(struct arena_map *m, const struct mspan *s, uint8_t was, u
     }
 }
 
-/* Calls for each word of released bits that npages pages from addr touch. */
+/* One step of a walk over the words of released bits that npages pages from addr touch. */
 struct released_walk {
     uint64_t *word;
     uint64_t mask;

@@ -19,8 +19,8 @@
  *
  * Layouts.  Sparse (Go 1.11+): arenas wherever hints find room, the arrays inside heap_arena.
  * Linear (Go <= 1.10): one reservation `spans | pageclass | page_was | bitmap[1] | bitmap[0] | arena`;
- * the arrays of all arenas are slices of it, one subtraction finds an entry, the bitmap grows down from the start
- * of the arena.  When the reservation can't be had or is full, sparse arenas take over.
+ * the arrays of all arenas are slices of it, one subtraction finds an entry, the bitmap grows down
+ * from the start of the arena.  When the reservation can't be had or is full, sparse arenas take over.
  *
  * Lock: mheap.lock to change the map; reading needs none (entries are published with release and
  * never taken back while the heap lives). */

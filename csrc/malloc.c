@@ -4,7 +4,7 @@
  *
  *   os          reserves, maps and gives back address space
  *   fixalloc    free lists of our own fixed-size structures, over persistentalloc
- *   arena       64 MiB of address space and what is known about each page and 8 bytes of it:
+ *   arena       64 MiB of address space and what is known about each page of it and each block:
  *               span, size class, live bit; the arena map finds it by address
  *   mspan       a run of 8 KiB pages, free or cut into slots of one size class
  *   mheap       all pages: free runs in a treap by best fit
