@@ -352,11 +352,17 @@ static size_t parse_bytes(const char *text) {
     return 0;
 }
 
+static void warn(const char *text) { os_write(STDERR_FILENO, text, strlen(text)); }
+
 /* What a failure leaves behind stays: its memory cannot be given back by anybody. */
 static void make_heap(void) {
     const char *layout = getenv("GOALLOC_LAYOUT"), *size = getenv("GOALLOC_LINEAR_SIZE");
     bool linear = layout != NULL && strcmp(layout, "linear") == 0;
     size_t linear_bytes = size != NULL ? parse_bytes(size) : 0;
+    if (layout != NULL && !linear && strcmp(layout, "sparse") != 0)
+        warn("goalloc: warning: GOALLOC_LAYOUT is neither sparse nor linear; sparse is used\n");
+    if (size != NULL && linear_bytes == 0)
+        warn("goalloc: warning: GOALLOC_LINEAR_SIZE is not a size such as 64GiB; the default is used\n");
     heap_ready = heap_init(&heap, linear ? LAYOUT_LINEAR : LAYOUT_SPARSE, linear_bytes) &&
                  procs_init(&heap) &&
                  pthread_atfork(procs_prepare_fork, procs_parent_fork, procs_child_fork) == 0;

@@ -312,3 +312,21 @@ def test_environment_flags():
         "GOALLOC_NO_CHILDREN": "1",
         "GOALLOC_WARN": "1",
     }
+
+
+@needs_replaceable
+@pytest.mark.parametrize(
+    "env, warning",
+    [
+        ({"GOALLOC_LAYOUT": "linear", "GOALLOC_LINEAR_SIZE": "256 MiB"}, ""),
+        ({"GOALLOC_LAYOUT": "sparse"}, ""),
+        ({"GOALLOC_LAYOUT": "round"}, "goalloc: warning: GOALLOC_LAYOUT is neither"),
+        ({"GOALLOC_LINEAR_SIZE": "much"}, "goalloc: warning: GOALLOC_LINEAR_SIZE is not a size"),
+    ],
+)
+def test_layout_by_the_environment(python, env, warning):
+    code = "import goalloc; print([a.linear for a in goalloc.arenas()])"
+    done = python("-m", "goalloc", "run", "-c", code, env=env)
+    linear = env.get("GOALLOC_LAYOUT") == "linear"
+    assert done.stdout == f"[{linear}]\n"
+    assert done.stderr.startswith(warning) and bool(done.stderr) == bool(warning)
