@@ -69,7 +69,10 @@ bool procs_init(struct mheap *h) {
     procs.heap = h;
     mutex_init(&procs.lock, GA_RANK_PROCS, "procs");
     main_cache = mcache_new(h, MCACHE_INTERP, h->central);
-    h->caches->orphan = mcache_new(h, MCACHE_ORPHAN, h->central);
+    /* A set of its own: its mem and obj blocks share no bitmap word with those of the main GIL. */
+    struct mcentral *orphans = mcentral_new_set(h);
+    if (orphans != NULL)
+        h->caches->orphan = mcache_new(h, MCACHE_ORPHAN, orphans);
     if (main_cache == NULL || h->caches->orphan == NULL)
         return false;
 #if PY_VERSION_HEX >= 0x030c0000

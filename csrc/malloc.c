@@ -367,6 +367,13 @@ void heap_destroy(struct mheap *h) {
     mheap_destroy(h);
 }
 
+size_t heap_free_os_memory(struct mheap *h) {
+    for (struct mcentral *set = h->central_sets; set != NULL; set = set->next_set)
+        for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
+            mcentral_release_idle(h, &set[i]);
+    return mheap_free_os_memory(h);
+}
+
 static size_t heap_struct_bytes(void) { return ga_align_up(sizeof(struct mheap), os_page_size()); }
 
 struct mheap *heap_new(enum arena_layout layout, size_t linear_bytes) {

@@ -379,7 +379,7 @@ bool mheap_init(struct mheap *h, enum arena_layout layout, size_t linear_bytes) 
     os_init(&h->os);
     mutex_init(&h->lock, GA_RANK_HEAP, "mheap");
     persistentalloc_init(&h->persistent, &h->os);
-    treap_init(&h->free, (uintptr_t)h);
+    treap_init(&h->free, os_entropy());
     fixalloc_init(&h->spanalloc, sizeof(struct mspan), 0, &h->persistent, &h->mspan_sys);
     h->spanalloc.zero = false; /* a dead span's state must stay readable for allspans */
     const size_t bits_bytes[3] = {16, 64, GA_MAX_SLOTS_PER_SPAN / 8};

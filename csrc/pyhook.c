@@ -393,9 +393,9 @@ static const char *table_obstacle(void) {
 #ifdef Py_GIL_DISABLED
     return "this Python is free-threaded, and its object allocator cannot be replaced";
 #else
-    if (table_is_ours(OBJ))
+    if (table_is_ours(RAW) && table_is_ours(MEM) && table_is_ours(OBJ))
         return NULL;
-    const char *name = _PyMem_GetCurrentAllocatorName();
+    const char *name = _PyMem_GetCurrentAllocatorName(); /* NULL too if some are ours, some not */
     if (name == NULL)
         return "another tool has replaced or wrapped Python's memory allocators";
     if (strstr(name, "_debug") != NULL)
@@ -424,17 +424,20 @@ const char *pyhook_obstacle(void) {
     return why != NULL ? why : table_obstacle();
 }
 
-/* Step one: free and realloc, which serve old blocks and ours alike.  Step two: all. */
-static void set_tables(bool all) {
-    for (int domain = 0; domain < DOMAINS; domain++) {
-        PyMemAllocatorEx a = our_hooks()[domain];
-        a.ctx = previous[domain].ctx;
-        if (!all) {
-            a.malloc = previous[domain].malloc;
-            a.calloc = previous[domain].calloc;
-        }
-        PyMem_SetAllocator(domain, &a);
+/* All functions of a domain, or free and realloc only, which serve old blocks and ours alike. */
+static void set_table(PyMemAllocatorDomain domain, bool all) {
+    PyMemAllocatorEx a = our_hooks()[domain];
+    a.ctx = previous[domain].ctx;
+    if (!all) {
+        a.malloc = previous[domain].malloc;
+        a.calloc = previous[domain].calloc;
     }
+    PyMem_SetAllocator(domain, &a);
+}
+
+static void set_tables(bool all) {
+    for (int domain = 0; domain < DOMAINS; domain++)
+        set_table(domain, all);
     if (all) {
         PyObjectArenaAllocator arena = {previous_arena.ctx, arena_alloc, arena_free};
         PyObject_SetArenaAllocator(&arena);
@@ -472,8 +475,9 @@ void pyhook_uninstall(void) {
     mode = PYHOOK_NONE; /* launch mode too: from now on there are others' blocks */
     atomic_store(&serving, false);
     mcaches_set_open(&heap, false);
-    if (table_is_ours(OBJ)) /* else who is on top of us goes on calling, and is passed on */
-        set_tables(false);
+    for (int domain = 0; domain < DOMAINS; domain++)
+        if (table_is_ours(domain)) /* else who is on top of us goes on calling, and is passed on */
+            set_table(domain, false);
 }
 
 __attribute__((visibility("default"))) const char *goalloc_launch(int argc, char **argv) {

@@ -34,9 +34,4 @@ GA_INLINE unsigned size_to_class(size_t n) {
     return size_to_class128[(n - 1024 + 127) >> 7];
 }
 
-/* Bytes a request really takes (Go's roundupsize); SIZE_MAX-ish requests must be refused before. */
-GA_INLINE size_t roundupsize(size_t n) {
-    return n <= GA_MAX_SMALL_SIZE ? class_to_size[size_to_class(n)] : ga_align_up(n, GA_PAGE_SIZE);
-}
-
 #endif

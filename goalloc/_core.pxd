@@ -28,7 +28,6 @@ cdef extern from "mheap.h" nogil:
     struct mheap:
         os os
         mcentral *central
-    size_t mheap_free_os_memory(mheap *h)
 
 cdef extern from "mcache.h" nogil:
     struct mcache:
@@ -38,6 +37,7 @@ cdef extern from "mcache.h" nogil:
     mcache *mcache_new(mheap *h, mcache_kind kind, mcentral *central)
 
 cdef extern from "malloc.h" nogil:
+    size_t heap_free_os_memory(mheap *h)
     enum misuse:
         MISUSE_NONE
     mheap *heap_new(arena_layout layout, size_t linear_bytes)

@@ -306,7 +306,7 @@ cdef class Heap:
     @cython.critical_section
     def free_os_memory(self):
         self.need_open()
-        return mheap_free_os_memory(self.heap)
+        return heap_free_os_memory(self.heap)
 
     @cython.critical_section
     def _fail_os_call(self, k, bint onwards):

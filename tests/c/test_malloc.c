@@ -33,13 +33,18 @@ static void check_nothing_live(struct rig *r) {
 
 /* ---- malloc --------------------------------------------------------------------------------- */
 
+/* Bytes that a request takes up: a slot of its class, or whole pages. */
+static size_t rounded(size_t n) {
+    return n <= GA_MAX_SMALL_SIZE ? class_to_size[size_to_class(n)] : ga_align_up(n, GA_PAGE_SIZE);
+}
+
 static void test_sizes(enum arena_layout layout, bool noscan) {
     struct rig r = rig_open(layout, MCACHE_HEAP);
     for (size_t n = 0; n <= 70000; n += n < 2100 ? 1 : 61) {
         unsigned char *p = ga_malloc(r.h, r.c, n, noscan);
         CHECK(p != NULL);
         bool tiny = noscan && n < GA_TINY_SIZE;
-        CHECK(tiny ? usable(&r, p) >= n : usable(&r, p) == roundupsize(n));
+        CHECK(tiny ? usable(&r, p) >= n : usable(&r, p) == rounded(n));
         memset(p, 0x5a, tiny ? n : usable(&r, p)); /* all of it is ours */
         unsigned char *q = ga_malloc(r.h, r.c, n, noscan);
         CHECK(q != p);
@@ -192,7 +197,7 @@ static void test_realloc_in_place(void) {
         CHECK_EQ(ga_realloc(r.h, r.c, p, slot, false, &why), p);
         CHECK_EQ(ga_realloc(r.h, r.c, p, slot - slot / 4, false, &why), p);
         p = ga_realloc(r.h, r.c, p, slot / 3, false, &why);
-        CHECK(usable(&r, p) <= ga_max(roundupsize(slot / 3), 16));
+        CHECK(usable(&r, p) <= ga_max(rounded(slot / 3), 16));
         release(&r, p);
     }
     check_nothing_live(&r);
