@@ -498,15 +498,19 @@ __attribute__((visibility("default"))) const char *goalloc_launch(int argc, char
     return NULL;
 }
 
-static pid_t report_pid;
+static pid_t report_pid; /* 0: there is nothing to report, or it has been */
 
 static void write_report(void) {
-    if (getpid() == report_pid) /* a forked child inherits the handler, and is not asked for */
-        report_write(&heap, STDERR_FILENO);
+    if (getpid() != report_pid) /* a forked child inherits the handlers, and is not asked for */
+        return;
+    report_pid = 0;
+    report_write(&heap, STDERR_FILENO);
 }
 
-/* For `goalloc run --stats`: the report goes to stderr when this process exits. */
+/* For `goalloc run --stats`: the report goes to stderr when the interpreter of this process has
+ * ended, which comes before an unhandled Ctrl-C kills it, or else when the process exits. */
 __attribute__((visibility("default"))) void goalloc_stats_at_exit(void) {
     report_pid = getpid();
+    Py_AtExit(write_report);
     atexit(write_report);
 }

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define BUSIEST 8 /* classes shown */
 
@@ -16,9 +17,28 @@ __attribute__((format(printf, 2, 3))) static void line(int fd, const char *fmt, 
     os_write(fd, text, ga_min((size_t)n, sizeof text - 1));
 }
 
+/* 1234567 as "1,234,567". */
+struct digits {
+    char text[28];
+};
+
+static struct digits grouped(uint64_t n) {
+    struct digits d;
+    char *at = d.text + sizeof d.text - 1;
+    *at = '\0';
+    for (unsigned i = 0; i == 0 || n != 0; i++, n /= 10) {
+        if (i != 0 && i % 3 == 0)
+            *--at = ',';
+        *--at = (char)('0' + n % 10);
+    }
+    memmove(d.text, at, (size_t)(d.text + sizeof d.text - at));
+    return d;
+}
+
 static void bytes_line(int fd, const char *sign, const char *name, uint64_t n, const char *what) {
-    line(fd, "  %1s %-14s %15llu  %9.1f MiB  %s\n", sign, name, (unsigned long long)n,
-         (double)n / (double)GA_MIB, what);
+    bool small = n < GA_MIB;
+    line(fd, "  %1s %-14s %15s  %7.1f %s  %s\n", sign, name, grouped(n).text,
+         (double)n / (double)(small ? GA_KIB : GA_MIB), small ? "KiB" : "MiB", what);
 }
 
 static void write_ledger(int fd, const struct memstats *m, uint64_t peak) {
@@ -31,16 +51,16 @@ static void write_ledger(int fd, const struct memstats *m, uint64_t peak) {
     bytes_line(fd, "+", "other_sys", m->other_sys + m->buck_hash_sys, "everything else");
     bytes_line(fd, "=", "sys", m->sys, "address space in use");
     bytes_line(fd, "", "heap_released", m->heap_released, "of heap_idle: costs no memory");
-    bytes_line(fd, "", "heap_inuse", peak, "at its peak");
-    bytes_line(fd, "", "heap_alloc", m->heap_alloc, "live blocks");
+    bytes_line(fd, "", "peak", peak, "heap_inuse at its highest");
     bytes_line(fd, "", "total_alloc", m->total_alloc, "allocated since the start");
-    line(fd, "    mallocs %llu - frees %llu = %llu live objects\n", (unsigned long long)m->mallocs,
-         (unsigned long long)m->frees, (unsigned long long)m->heap_objects);
+    bytes_line(fd, "", "heap_alloc", m->heap_alloc, "live blocks");
+    line(fd, "    mallocs %s - frees %s = %s live objects\n", grouped(m->mallocs).text,
+         grouped(m->frees).text, grouped(m->heap_objects).text);
 }
 
 static void write_busiest(int fd, const struct class_stats *classes) {
     bool shown[GA_NUM_SPAN_CLASSES] = {false};
-    line(fd, "  %-12s %10s %14s %14s %10s %8s\n", "busiest", "bytes/obj", "mallocs", "frees", "live",
+    line(fd, "  %-12s %10s %15s %15s %11s %8s\n", "class", "bytes/obj", "mallocs", "frees", "live",
          "spans");
     for (unsigned rank = 0; rank < BUSIEST; rank++) {
         const struct class_stats *best = NULL;
@@ -55,9 +75,8 @@ static void write_busiest(int fd, const struct class_stats *classes) {
         snprintf(name, sizeof name, "%u %s", best->sizeclass, best->noscan ? "noscan" : "scan");
         if (best->sizeclass != 0)
             snprintf(size, sizeof size, "%llu", (unsigned long long)best->elem_size);
-        line(fd, "  %-12s %10s %14llu %14llu %10llu %8llu\n", name, size,
-             (unsigned long long)best->mallocs, (unsigned long long)best->frees,
-             (unsigned long long)best->live, (unsigned long long)best->spans);
+        line(fd, "  %-12s %10s %15s %15s %11s %8s\n", name, size, grouped(best->mallocs).text,
+             grouped(best->frees).text, grouped(best->live).text, grouped(best->spans).text);
     }
 }
 
@@ -66,10 +85,11 @@ void report_write(struct mheap *h, int fd) {
     struct class_stats classes[GA_NUM_SPAN_CLASSES];
     inspect_memstats(h, &m);
     inspect_class_stats(h, classes);
-    line(fd, "goalloc: memory statistics\n");
+    line(fd, "goalloc: memory statistics, when the interpreter has ended\n");
     mutex_lock(&h->lock);
     uint64_t peak = h->peak_in_use << GA_PAGE_SHIFT;
     mutex_unlock(&h->lock);
     write_ledger(fd, &m, peak);
+    line(fd, "  the busiest classes\n");
     write_busiest(fd, classes);
 }

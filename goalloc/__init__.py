@@ -79,9 +79,25 @@ if not TYPE_CHECKING:  # or a type checker would believe that any name is there
             if name in names.split():
                 from importlib import import_module
 
-                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                try:
+                    home = import_module(f"{__name__}.{module}")
+                except ImportError as error:
+                    raise _without_core(error) from None
+                value = globals()[name] = getattr(home, name)
                 return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _without_core(error: ImportError) -> ImportError:
+    """What to say when the extension module is missing: mostly these are the unbuilt sources."""
+    folder = __path__[0]
+    if "_core" not in str(error):
+        return error
+    return ImportError(
+        f"{folder} holds goalloc's sources, not built for this Python: run it from another folder, "
+        f"or install it ({error})",
+        name=__name__,
+    )
 
 
 def __dir__() -> list[str]:

@@ -190,7 +190,8 @@ cdef class Heap:
         if align is None:
             p = ga_malloc(self.heap, self.cache, size, noscan)
         else:
-            alignment = nbytes_of(align)
+            align = PyNumber_Index(align)
+            alignment = align if 0 < align <= PY_SSIZE_T_MAX else 0
             if alignment == 0 or alignment & (alignment - 1):
                 raise ValueError(f"align must be a power of two: {align}")
             p = ga_memalign(self.heap, self.cache, alignment, size, noscan)

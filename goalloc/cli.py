@@ -20,7 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     own, target = _split_target(words)
     parser = _parser()
-    args = parser.parse_args(own)
+    args, unknown = parser.parse_known_args(own)
+    if unknown:
+        hint = "; Python's own options go before `-m goalloc`" if args.command == "run" else ""
+        args.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     if args.command == "run":
         return _run(args, target)
     try:
@@ -29,20 +32,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `goalloc classes | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    except OSError as error:
+        print(f"goalloc: {error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
     return status
+
+
+def _prog() -> str:
+    """The way it was called: both ways are the same, but for where goalloc is found."""
+    return "goalloc" if os.path.basename(sys.argv[0]) == "goalloc" else "python -m goalloc"
 
 
 def _parser() -> argparse.ArgumentParser:
     from . import __version__
 
     parser = argparse.ArgumentParser(
-        prog="python -m goalloc", description="Go's memory allocator under CPython."
+        prog=_prog(), description="Go's memory allocator under CPython."
     )
     parser.add_argument("--version", action="version", version=f"goalloc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     run = commands.add_parser(
         "run",
         usage=_RUN_USAGE,
+        allow_abbrev=False,
         help="run a Python program on goalloc",
         description="Runs a Python program as python would, with goalloc as its allocator.",
     )
@@ -55,8 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         help="let its child Pythons have the ordinary allocator",
     )
     run.set_defaults(error=run.error)
-    commands.add_parser("classes", help="print the table of size classes")
-    commands.add_parser("doctor", help="say which modes work in this interpreter, and why not")
+    classes = commands.add_parser("classes", help="print the table of size classes")
+    classes.set_defaults(error=classes.error)
+    doctor = commands.add_parser(
+        "doctor", help="say which modes work in this interpreter, and why not"
+    )
+    doctor.set_defaults(error=doctor.error)
     return parser
 
 

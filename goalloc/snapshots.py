@@ -59,6 +59,8 @@ class Snapshot:
 
     def diff(self, other: Snapshot) -> SnapshotDiff:
         """What has changed since other: self minus other."""
+        if not isinstance(other, Snapshot):
+            raise TypeError(f"diff() takes a Snapshot, not {type(other).__name__}")
         pairs = zip(self.classes, other.classes)
         changed = tuple(_class_diff(a, b) for a, b in pairs if a != b)
         memstats = _memstats_diff(self.memstats, other.memstats)
@@ -68,7 +70,12 @@ class Snapshot:
         """The classes, spans or arenas as a pandas DataFrame."""
         if what not in ("classes", "spans", "arenas"):
             raise ValueError(f"no table {what!r}; there are 'classes', 'spans' and 'arenas'")
-        import pandas
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "to_dataframe() needs pandas: pip install 'goalloc[dataframe]'", name="pandas"
+            ) from error
 
         rows = [record.as_dict() for record in getattr(self, what)]
         frame = pandas.DataFrame(rows)

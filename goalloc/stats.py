@@ -115,7 +115,14 @@ class Span(Record, SpanFields):
 
 
 class Arena(Record, ArenaFields):
-    """A stretch of address space: 64 MiB, or all of the reservation of the linear layout."""
+    """64 MiB of address space, at such a boundary.
+
+    start, size    the part of it that is the heap's: all, unless memory is limited; of the linear
+                   layout's reservation, what has been put to use
+    pages_in_use   pages of 8 KiB in spans in use
+    pages_mapped   pages that may be used without asking the system
+    linear         whether it is part of the linear layout's reservation
+    """
 
     __slots__ = ()
 

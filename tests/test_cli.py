@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
 from pychild import needs_replaceable
@@ -46,6 +47,8 @@ def test_console_script_is_the_module(python):
         ["run", "--"],
         ["classes", "extra"],
         ["doctor", "--nope"],
+        ["run", "-u", "script.py"],
+        ["run", "--sta", "script.py"],
     ],
 )
 def test_bad_arguments_are_a_message_and_status_2(python, words):
@@ -90,3 +93,30 @@ def test_a_reader_that_stops_early_is_no_error():
         ["sh", "-c", command], cwd="/", capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
+
+
+def test_python_options_after_run_get_a_hint(python):
+    result = python("-m", "goalloc", "run", "-X", "utf8", "script.py")
+    assert result.returncode == 2
+    assert "unrecognized arguments: -X" in result.stderr
+    assert "go before `-m goalloc`" in result.stderr
+
+
+def test_a_full_disk_is_a_message():
+    command = f"{sys.executable} -m goalloc classes >/dev/full"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("goalloc: ") and done.stderr.count("\n") == 1
+
+
+def test_unbuilt_sources_say_what_they_are(python, tmp_path):
+    folder = tmp_path / "goalloc"
+    folder.mkdir()
+    for source in Path(goalloc.__path__[0]).glob("*.py"):
+        (folder / source.name).write_text(source.read_text())
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import goalloc; goalloc.memstats()"
+    result = python("-c", code)
+    assert result.returncode == 1
+    assert "holds goalloc's sources, not built for this Python" in result.stderr

@@ -231,6 +231,12 @@ def test_stats_go_to_stderr_once(python):
     assert result.stderr.count("heap_alloc") == 1
 
 
+def test_stats_come_when_ctrl_c_ends_the_program(python):
+    result = python.run("--stats", "-c", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr.count("heap_alloc") == 1
+
+
 # ---- where it can't be --------------------------------------------------------------------------
 
 

@@ -154,3 +154,8 @@ def test_a_large_heap_is_copied_packed(heap):
     assert s._spans is None
     assert sum(span.alloc_count for span in s.spans if span.state == "in_use") == 100_000
     assert s.spans is s.spans
+
+
+def test_diff_takes_a_snapshot_only(heap):
+    with pytest.raises(TypeError, match="takes a Snapshot, not int"):
+        heap.snapshot().diff(3)
