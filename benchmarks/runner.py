@@ -66,7 +66,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": model,
         "cpus": os.cpu_count(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],  # without what a distribution adds
         "libc": " ".join(platform.libc_ver()),
         "load": os.getloadavg()[0],
     }

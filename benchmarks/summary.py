@@ -72,8 +72,8 @@ def table(result: Result, lines: list[tuple[str, str]], digits: int) -> list[str
 
 def _where(result: Result) -> str:
     machine = result["machine"]
-    build = result["python"].replace("-", ", ")
-    kernel = machine["kernel"].partition("-")[0]
+    build = result["python"].replace("-", ", ", 1)
+    kernel = machine["kernel"]
     libraries = ", ".join([machine["libc"], *result["libraries"].values()])
     return f"CPython {build}; {machine['cpu']}, Linux {kernel}, {libraries}"
 
