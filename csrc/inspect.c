@@ -173,7 +173,8 @@ void inspect_memstats_slow(struct mheap *h, struct memstats *out) {
     memset(n.live, 0, sizeof n.live);
     uint64_t in_use = 0, free_bytes = 0, manual = 0, released = 0;
     uint64_t live_large[2] = {0, 0};
-    for (struct mspan *s = inspect_next_span(h, 0); s != NULL; s = inspect_next_span(h, mspan_end(s))) {
+    for (struct mspan *s = inspect_next_span(h, 0); s != NULL;
+         s = inspect_next_span(h, mspan_end(s))) {
         released += arena_count_released(&h->map, s->start_addr, s->npages) << GA_PAGE_SHIFT;
         if (s->state == MSPAN_FREE) {
             free_bytes += mspan_bytes(s);

@@ -182,8 +182,8 @@ GA_INLINE void *store_pop(struct store *st, bool shared) {
     return p;
 }
 
-/* Takes p back, whose bit is that of granule in *bits.  False: nothing is done, and the slow path finds out why (full,
- * closed, or not a live block). */
+/* Takes p back, whose bit is that of granule in *bits.  False: nothing is done, and the slow path finds
+ * out why (full, closed, or not a live block). */
 GA_INLINE bool store_push(struct store *st, uint64_t *bits, uintptr_t granule, void *p,
                           bool shared) {
     struct free_slot *top = st->top;
