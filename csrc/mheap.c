@@ -252,16 +252,14 @@ struct mspan *mheap_alloc_large(struct mheap *h, size_t nbytes, size_t align, bo
     mutex_lock(&h->lock);
     struct mspan *s = take_run_locked(h, npages, ga_max(align >> GA_PAGE_SHIFT, 1));
     if (s != NULL) {
-        s->spanclass = make_spanclass(0, noscan);
-        s->elemsize = mspan_bytes(s);
-        s->nelems = s->alloc_count = s->freeindex = s->nfresh = 1;
-        s->inline_bits = 1;
+        void *slot;
+        s->inline_bits = 0;
         s->alloc_bits = &s->inline_bits;
         s->tiny_parts = NULL;
         s->central = NULL;
         s->cached = NULL;
-        s->divmagic = 0; /* every offset lies in slot 0 */
-        s->alloc_cache = 0;
+        mspan_init_slots(s, make_spanclass(0, noscan));
+        mspan_take(s, 1, &slot);
         struct large_stats *l = &h->large[noscan];
         l->mallocs++;
         l->malloc_bytes += s->elemsize;

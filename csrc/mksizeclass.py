@@ -85,7 +85,7 @@ def enlarged(cls):
 
 
 def derive():
-    """All classes; the entry at 0 is a placeholder."""
+    """All classes; the entry at 0 stands for large objects."""
     classes = []
     for size in candidate_sizes():
         cls = SizeClass(size, pages_for(size))

@@ -194,23 +194,23 @@ static GA_NOINLINE void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, 
     return p;
 }
 
-/* p is not a live block of ours: it is the previous allocator's, or the process ends. */
-static GA_COLD void expect_foreign(enum misuse why, const char *op, void *p) {
-    if (why != MISUSE_FOREIGN || mode == PYHOOK_LAUNCH)
-        misuse_throw(&heap, why, op, p);
+/* p is in none of our arenas: it is the previous allocator's, or the process ends. */
+static GA_COLD void expect_foreign(const char *op, void *p) {
+    if (mode == PYHOOK_LAUNCH)
+        misuse_throw(&heap, MISUSE_FOREIGN, op, p);
 }
 
 static GA_NOINLINE void slow_free(PyMemAllocatorDomain domain, void *p) {
     if (p == NULL)
         return;
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
-        expect_foreign(MISUSE_FOREIGN, "free", p);
+        expect_foreign("free", p);
         previous[domain].free(previous[domain].ctx, p);
         return;
     }
     if (domain == RAW && atomic_load(&procs.first) != NULL) {
         struct mspan *s = mheap_span_of_heap(&heap, (uintptr_t)p);
-        if (s != NULL && s->elemsize >= sizeof(struct mcache)) /* no interpreter is smaller */
+        if (s != NULL && spanclass_sizeclass(s->spanclass) == 0) /* as any interpreter is */
             interp_forget((uintptr_t)p, s->elemsize);
     }
     struct mcache *c = enter(domain);
@@ -240,7 +240,7 @@ static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size
     if (p == NULL)
         return hook_malloc(domain, size);
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
-        expect_foreign(MISUSE_FOREIGN, "realloc", p);
+        expect_foreign("realloc", p);
         return previous[domain].realloc(previous[domain].ctx, p, size);
     }
     if (!is_serving())
