@@ -52,4 +52,8 @@ uint64_t os_entropy(void);  /* 64 unpredictable bits for seeds */
 void os_write(int fd, const char *text, size_t nbytes);
 void os_yield(void);
 
+/* Bytes that the control groups of this process allow it (os_cgroup.c); UINT64_MAX: no limit.  root
+ * comes before every path that is read: "", but for tests. */
+uint64_t os_cgroup_memory_limit(const char *root);
+
 #endif
