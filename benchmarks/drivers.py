@@ -1,0 +1,111 @@
+"""The C drivers in drivers/: built on goalloc's own sources, or on the C library for its peers.
+
+Nothing here needs an installed goalloc or Python's headers: the drivers call the core directly.
+"""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from contenders import _PEERS as PEERS
+from contenders import find_library
+from interpreter import ChildFailed, clean_environment, run_json
+
+HERE = Path(__file__).resolve().parent
+SOURCES = HERE / "drivers"
+CSRC = HERE.parent / "csrc"
+CC = shlex.split(os.environ.get("CC") or "cc")
+# As setup.py builds the package, as far as the hot paths see.
+FLAGS = (
+    "-std=c11", "-D_GNU_SOURCE", "-O3", "-pthread", "-fvisibility=hidden", "-fomit-frame-pointer",
+    "-fno-tree-slp-vectorize", f"-iquote{CSRC}",
+)  # fmt: skip
+_JOBS = 2
+
+
+def core_sources() -> list[Path]:
+    """The files of csrc that need no Python: the tests know which."""
+    sys.path.append(str(HERE.parent / "tests"))
+    from cbuild import core_sources
+
+    sources: list[Path] = core_sources()
+    return sources
+
+
+def compiler() -> str:
+    """The first line of what it says about itself."""
+    return subprocess.run([*CC, "--version"], capture_output=True, text=True).stdout.split("\n")[0]
+
+
+def _compile(*arguments: str | Path) -> None:
+    done = subprocess.run([*CC, *FLAGS, *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ChildFailed(f"cannot build {arguments[0]}:\n{done.stderr.strip()}")
+
+
+@dataclass(frozen=True)
+class Target:
+    """An allocator that a driver can be run on."""
+
+    name: str
+    libc: bool = True
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+def targets() -> Iterator[Target]:
+    """goalloc, then the C library, then the peers that this machine has."""
+    yield Target("goalloc", libc=False)
+    yield Target("glibc" if platform.libc_ver()[0] == "glibc" else "libc")
+    for name, stems in PEERS.items():
+        library = find_library(stems)
+        if library is not None:
+            yield Target(name, env={"LD_PRELOAD": library})
+
+
+def choose(names: list[str] | None) -> list[Target]:
+    found = {target.name: target for target in targets()}
+    missing = [name for name in names or () if name not in found]
+    if missing:
+        raise LookupError(f"no {', '.join(missing)} here; there are {', '.join(found)}")
+    return [found[name] for name in names or found]
+
+
+class Drivers:
+    """Compiles into one directory, each thing once, and runs what it compiled."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    @cache
+    def core(self) -> list[Path]:
+        def compile_object(source: Path) -> Path:
+            target = self.directory / f"core-{source.stem}.o"
+            _compile(source, "-c", "-o", target)
+            return target
+
+        with ThreadPoolExecutor(_JOBS) as pool:
+            return list(pool.map(compile_object, core_sources()))
+
+    @cache
+    def program(self, name: str, libc: bool = False) -> Path:
+        target = self.directory / (f"{name}-libc" if libc else name)
+        rest = ["-DBENCH_LIBC"] if libc else self.core()
+        _compile(SOURCES / f"{name}.c", *rest, "-lm", "-o", target)
+        return target
+
+    def run(self, name: str, *arguments: int | str, target: Target | None = None,
+            prefix: tuple[str, ...] = ()) -> dict[str, Any]:  # fmt: skip
+        """The JSON that a driver prints; ChildFailed when it ends badly."""
+        libc = target is not None and target.libc
+        command = [*prefix, str(self.program(name, libc)), *map(str, arguments)]
+        env = clean_environment() | (dict(target.env) if target else {})
+        result: dict[str, Any] = run_json(command, env, self.directory)
+        return result
