@@ -61,6 +61,8 @@
 
 #define GA_CENTRAL_KEEP_BYTES (64 * GA_KIB) /* empty spans that a central keeps before it gives back */
 
+#define GA_SCAVENGE_DELAY_DEFAULT 1000000000u /* ns that memory must have been spare for */
+
 #define GA_LINEAR_SIZE_DEFAULT ((size_t)64 << 30) /* bytes reserved for the linear layout */
 
 #define GA_CACHE_LINE 64

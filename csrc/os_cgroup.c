@@ -1,16 +1,16 @@
 /* os: how much memory the control groups of this process allow it.
  *
- * /proc/self/cgroup names the process's group in each hierarchy, /proc/self/mountinfo where
- * hierarchies are mounted and which group is the top of each mount (in a container mostly its own).
- * A group's limit is in a file of its folder, and those of the groups above it hold as well.  Version
- * 2 is one hierarchy for everything; version 1 has one for memory; a hybrid system mounts both, with
- * the memory files in one of them.
+ * /proc/self/cgroup names the process's group in each hierarchy; /proc/self/mountinfo tells where
+ * hierarchies are mounted, and which group is the top of each mount: in a container mostly its own.
+ * A group's limit is in a file of its folder, and those of the groups above it hold as well.
+ * Version 2 is one hierarchy for everything; version 1 has one for memory; a hybrid system mounts
+ * both, with the memory files in one of them.
  *
  * Where a mount does not show our group (the names in /proc are those of another namespace, or the
- * container sees a part of the hierarchy only), its top is what we are measured by.
+ * container sees only a part of the hierarchy), its top is what we are measured by.
  *
- * It runs while the heap is being made: the files come through a buffer on the stack.  A line or path
- * that is longer than ours is passed over, as one that is not there.
+ * It runs while the heap is being made: the files come through a buffer on the stack.  A line or a
+ * path that is longer than ours is passed over, as one that is not there.
  * Lock: none. */
 #include "os.h"
 
@@ -179,7 +179,8 @@ static const char *name_below(const char *top, const char *group) {
     return strcmp(group, "/") == 0 ? "" : group;
 }
 
-static void look_at_mount(struct hierarchy *h, const char *root, const char *top, const char *point) {
+static void look_at_mount(struct hierarchy *h, const char *root, const char *top,
+                          const char *point) {
     const char *name = name_below(top, h->group);
     if (name != NULL) {
         h->group_shown = true;

@@ -12,7 +12,6 @@
  * Lock: none here; the table is changed under the GIL. */
 #include "pyhook.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "fatal.h"
 #include "interp.h"
 #include "report.h"
+#include "settings.h"
 
 /* Exported by every CPython that is supported, declared by some. */
 PyAPI_FUNC(const char *) _PyMem_GetCurrentAllocatorName(void);
@@ -335,35 +335,11 @@ static void arena_free(void *ctx, void *p, size_t size) {
 
 /* ---- the process heap ----------------------------------------------------------------------- */
 
-/* Bytes of "64GiB", "512 MiB", "1000"; 0: nothing sensible. */
-static size_t parse_bytes(const char *text) {
-    static const struct {
-        const char *unit;
-        unsigned shift;
-    } units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    while (*end == ' ')
-        end++;
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (errno == 0 && strcmp(end, units[i].unit) == 0 && n <= SIZE_MAX >> 2 >> units[i].shift)
-            return (size_t)n << units[i].shift;
-    return 0;
-}
-
-static void warn(const char *text) { os_write(STDERR_FILENO, text, strlen(text)); }
-
 /* What a failure leaves behind stays: its memory cannot be given back by anybody. */
 static void make_heap(void) {
-    const char *layout = getenv("GOALLOC_LAYOUT"), *size = getenv("GOALLOC_LINEAR_SIZE");
-    bool linear = layout != NULL && strcmp(layout, "linear") == 0;
-    size_t linear_bytes = size != NULL ? parse_bytes(size) : 0;
-    if (layout != NULL && !linear && strcmp(layout, "sparse") != 0)
-        warn("goalloc: warning: GOALLOC_LAYOUT is neither sparse nor linear; sparse is used\n");
-    if (size != NULL && linear_bytes == 0)
-        warn("goalloc: warning: GOALLOC_LINEAR_SIZE is not a size such as 64GiB; the default is used\n");
-    heap_ready = heap_init(&heap, linear ? LAYOUT_LINEAR : LAYOUT_SPARSE, linear_bytes) &&
+    struct settings s;
+    settings_read(&s);
+    heap_ready = heap_init(&heap, s.layout, s.linear_bytes) &&
                  procs_init(&heap) &&
                  pthread_atfork(procs_prepare_fork, procs_parent_fork, procs_child_fork) == 0;
 }

@@ -18,6 +18,7 @@ cdef extern from "os.h" nogil:
         uint64_t ncalls
         uint64_t fail_at
         bint fail_all
+    uint64_t os_cgroup_memory_limit(const char *root)
 
 cdef extern from "mheap.h" nogil:
     enum arena_layout:
@@ -87,6 +88,11 @@ cdef extern from "inspect.h" nogil:
     void inspect_snapshot_free(mheap *h, snapshot *s)
     bint inspect_span_of(mheap *h, uintptr_t addr, span_info *out, uint64_t *bits)
     int inspect_check(mheap *h, char *buf, size_t nbytes)
+
+cdef extern from "settings.h" nogil:
+    # renamed: Python's own functions have these names
+    bint c_parse_bytes "parse_bytes" (const char *text, uint64_t *nbytes)
+    bint c_parse_memory_limit "parse_memory_limit" (const char *text, uint64_t *nbytes)
 
 cdef extern from "pyhook.h" nogil:
     enum:

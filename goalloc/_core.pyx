@@ -17,7 +17,7 @@ from cpython.mem cimport (
     PyObject_Realloc,
 )
 from cpython.number cimport PyNumber_Index
-from libc.stdint cimport uint64_t, uintptr_t
+from libc.stdint cimport UINT64_MAX, uint64_t, uintptr_t
 
 from .errors import HeapError, InstallError
 
@@ -330,6 +330,41 @@ def process_heap():
     cdef Heap view = Heap.__new__(Heap)
     view.heap = heap
     return view
+
+
+# ---- amounts as text ----------------------------------------------------------------------------
+
+cdef bytes c_text(str text):
+    """For a `const char *`, which would end at a zero inside."""
+    encoded = text.encode("utf-8", "surrogateescape")
+    if b"\0" in encoded:
+        raise ValueError("embedded null character")
+    return encoded
+
+
+def parse_bytes(str text not None):
+    """1048576 for '1MiB'."""
+    cdef bytes encoded = c_text(text)
+    cdef uint64_t nbytes
+    if not c_parse_bytes(encoded, &nbytes):
+        raise ValueError(f"not a size such as 512MiB: {text!r}")
+    return nbytes
+
+
+def parse_memory_limit(str text not None):
+    """Bytes, or None for no limit, of what GOALLOC_MEMORY_LIMIT takes: '512MiB', 'cgroup', 'off'."""
+    cdef bytes encoded = c_text(text)
+    cdef uint64_t nbytes
+    if not c_parse_memory_limit(encoded, &nbytes):
+        raise ValueError(f"not a size such as 512MiB, 'cgroup' or 'off': {text!r}")
+    return None if nbytes == UINT64_MAX else nbytes
+
+
+def cgroup_memory_limit(str root not None=""):
+    """Bytes that the control groups of this process allow it, or None; files are read below root."""
+    cdef bytes encoded = c_text(root)
+    cdef uint64_t nbytes = os_cgroup_memory_limit(encoded)
+    return None if nbytes == UINT64_MAX else nbytes
 
 
 # ---- hooks --------------------------------------------------------------------------------------

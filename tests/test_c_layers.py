@@ -5,10 +5,12 @@ import re
 import cbuild
 import pytest
 
-# Bottom up; a file includes only headers of floors before its own.  os_posix.c stands on floor os.
+# Bottom up; a file includes only headers of floors before its own.  os_posix.c and os_cgroup.c stand on
+# floor os.
 FLOORS = """
     config base fatal lock rng os persistent fixalloc sizeclass_table sizeclass mspan treap arena
-    mheap mcentral sampler tiny stack mcache malloc inspect check report interp pyhook
+    mheap mcentral sampler tiny stack mcache malloc inspect check report settings
+    interp pyhook
 """.split()
 KNOW_PYTHON = {"interp", "pyhook"}
 MAX_FILE_LINES = 700

@@ -51,7 +51,8 @@ static void end(void) { nftw(tree, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
 #define OTHER_MOUNTS                                                                               \
     "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"                                      \
     "23 22 0:21 / /proc rw shared:12 - proc proc rw\n"
-#define V2_MOUNT OTHER_MOUNTS "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+#define V2_MOUNT                                                                                   \
+    OTHER_MOUNTS "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 #define V1_MOUNTS                                                                                  \
     OTHER_MOUNTS "31 23 0:27 / /sys/fs/cgroup ro - tmpfs tmpfs ro,mode=755\n"                      \
                  "32 31 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"             \
@@ -155,7 +156,7 @@ static void test_unknown_group(void) {
     end();
     begin("0::/docker/1a\n", "30 23 0:26 /docker/1 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
     put("/sys/fs/cgroup/memory.max", "5000\n");
-    put("/sys/fs/cgroup/a/memory.max", "10\n");
+    put("/sys/fs/cgroupa/memory.max", "10\n");
     EXPECT(5000);
     end();
 }
@@ -216,18 +217,28 @@ static void test_junk(void) {
     }
 }
 
-/* Lines around the size of the buffer are passed over as a whole, and those after them are read. */
+/* Lines around the size of the buffer are read or passed over as a whole, and the next one is read.
+ * Here the end of the long one would be a mount itself. */
 static void test_long_lines(void) {
     static char mounts[PATH_BYTES + 512];
     for (size_t n = 8100; n < 8300; n++) {
         size_t at = (size_t)snprintf(mounts, sizeof mounts, "1 2 3 / /o rw - overlay ");
         memset(mounts + at, 'x', n - at);
-        strcpy(mounts + n, "\n1 2 3 / /m rw - cgroup2 none rw\n");
+        strcpy(mounts + n, "1 2 3 / /long rw - cgroup2 none rw\n1 2 3 / /m rw - cgroup2 none rw\n");
         begin("0::/\n", mounts);
+        put("/long/memory.max", "10\n");
         put("/m/memory.max", "5000\n");
         EXPECT(5000);
         end();
     }
+}
+
+/* The last line ends with the file, not with what the buffer held before. */
+static void test_no_last_newline(void) {
+    begin("4:memory:/\n", OTHER_MOUNTS "1 2 3 / /m rw - cgroup none rw,memory");
+    put("/m/memory.limit_in_bytes", "5000");
+    EXPECT(5000);
+    end();
 }
 
 /* A group whose path is too long is as one that is not there. */
@@ -271,6 +282,7 @@ int main(void) {
     test_two_mounts();
     test_junk();
     test_long_lines();
+    test_no_last_newline();
     test_long_path();
     test_no_descriptor_stays();
     return check_summary();

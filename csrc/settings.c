@@ -1,0 +1,123 @@
+/* settings: what the environment asks of the process heap.  See settings.h.
+ *
+ * Read once, when the heap is made.  strtod and friends are not used: they follow the locale, and
+ * take signs and blanks.
+ * Lock: none. */
+#include "settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CGROUP_PERCENT 95 /* of what the control group allows: not only the heap counts there */
+#define NS_PER_SECOND ((uint64_t)1000000000)
+
+/* Room for roundings up and for the tables beside the arena: no sum of them overflows. */
+#define LINEAR_BYTES_MAX (SIZE_MAX >> 2)
+
+/* ---- texts ---------------------------------------------------------------------------------- */
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* Moves *text behind the digits; none are 0.  False: too many. */
+static bool take_number(const char **text, uint64_t *number) {
+    uint64_t n = 0;
+    for (; is_digit(**text); ++*text)
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(**text - '0'), &n))
+            return false;
+    *number = n;
+    return true;
+}
+
+bool parse_bytes(const char *text, uint64_t *nbytes) {
+    static const struct {
+        const char *unit;
+        unsigned shift;
+    } units[] = {{"", 0}, {"B", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
+    uint64_t n;
+    if (!is_digit(*text) || !take_number(&text, &n))
+        return false;
+    while (*text == ' ')
+        text++;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(text, units[i].unit) == 0 && n <= UINT64_MAX >> units[i].shift) {
+            *nbytes = n << units[i].shift;
+            return true;
+        }
+    return false;
+}
+
+bool parse_seconds(const char *text, uint64_t *ns) {
+    uint64_t whole, fraction = 0;
+    if (strcmp(text, "off") == 0 || strcmp(text, "inf") == 0) {
+        *ns = UINT64_MAX;
+        return true;
+    }
+    bool some = is_digit(*text);
+    if (!take_number(&text, &whole))
+        return false;
+    if (*text == '.') {
+        some |= is_digit(*++text);
+        for (uint64_t unit = NS_PER_SECOND / 10; is_digit(*text); text++, unit /= 10)
+            fraction += (uint64_t)(*text - '0') * unit;
+    }
+    if (!some || *text != '\0' || __builtin_mul_overflow(whole, NS_PER_SECOND, &whole) ||
+        __builtin_add_overflow(whole, fraction, &whole))
+        return false;
+    *ns = whole;
+    return true;
+}
+
+bool parse_memory_limit(const char *text, uint64_t *nbytes) {
+    if (strcmp(text, "off") == 0) {
+        *nbytes = UINT64_MAX;
+        return true;
+    }
+    if (strcmp(text, "cgroup") == 0) {
+        uint64_t limit = os_cgroup_memory_limit("");
+        *nbytes = limit == UINT64_MAX ? limit : limit / 100 * CGROUP_PERCENT;
+        return true;
+    }
+    uint64_t n;
+    if (!parse_bytes(text, &n) || n == 0) /* 0 may be meant as none at all, or as all of it */
+        return false;
+    *nbytes = n;
+    return true;
+}
+
+/* ---- the environment ------------------------------------------------------------------------ */
+
+static void warn(const char *text) { os_write(STDERR_FILENO, text, strlen(text)); }
+
+static void read_layout(struct settings *s) {
+    const char *layout = getenv("GOALLOC_LAYOUT"), *size = getenv("GOALLOC_LINEAR_SIZE");
+    uint64_t n;
+    if (layout != NULL && strcmp(layout, "linear") == 0)
+        s->layout = LAYOUT_LINEAR;
+    else if (layout != NULL && strcmp(layout, "sparse") != 0)
+        warn("goalloc: warning: GOALLOC_LAYOUT is neither sparse nor linear; sparse is used\n");
+    if (size == NULL)
+        return;
+    if (parse_bytes(size, &n) && n > 0 && n <= LINEAR_BYTES_MAX)
+        s->linear_bytes = n;
+    else
+        warn("goalloc: warning: GOALLOC_LINEAR_SIZE is not a size such as 64GiB; "
+             "the default is used\n");
+}
+
+void settings_read(struct settings *s) {
+    *s = (struct settings){
+        .layout = LAYOUT_SPARSE,
+        .scavenge_delay_ns = GA_SCAVENGE_DELAY_DEFAULT,
+        .memory_limit = UINT64_MAX,
+    };
+    read_layout(s);
+    const char *delay = getenv("GOALLOC_SCAVENGE_DELAY"), *limit = getenv("GOALLOC_MEMORY_LIMIT");
+    if (delay != NULL && !parse_seconds(delay, &s->scavenge_delay_ns))
+        warn("goalloc: warning: GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, "
+             "or off; the default is used\n");
+    if (limit != NULL && !parse_memory_limit(limit, &s->memory_limit))
+        warn("goalloc: warning: GOALLOC_MEMORY_LIMIT is not a size such as 512MiB, cgroup or off; "
+             "there is no limit\n");
+}

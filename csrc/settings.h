@@ -1,0 +1,26 @@
+/* settings: what the environment asks of the process heap, and the texts that stand for amounts. */
+#ifndef GA_SETTINGS_H
+#define GA_SETTINGS_H
+
+#include "arena.h"
+
+struct settings {
+    enum arena_layout layout;   /* GOALLOC_LAYOUT */
+    size_t linear_bytes;        /* GOALLOC_LINEAR_SIZE; 0: the default */
+    uint64_t scavenge_delay_ns; /* GOALLOC_SCAVENGE_DELAY; UINT64_MAX: never */
+    uint64_t memory_limit;      /* GOALLOC_MEMORY_LIMIT, bytes; UINT64_MAX: none */
+};
+
+/* Each variable; one that makes no sense gets a warning on stderr and counts as not set. */
+void settings_read(struct settings *s);
+
+/* The same in every locale.  False: no such text, or out of range; the result is untouched. */
+/* "64GiB", "512 MiB", "1000", "1000B" */
+bool parse_bytes(const char *text, uint64_t *nbytes);
+/* "1", "0.5"; "off" and "inf": UINT64_MAX.  What is less than a nanosecond is cut off. */
+bool parse_seconds(const char *text, uint64_t *ns);
+/* Bytes, but not 0; "off": UINT64_MAX; "cgroup": a part of what the control group allows, or
+ * UINT64_MAX. */
+bool parse_memory_limit(const char *text, uint64_t *nbytes);
+
+#endif

@@ -1,0 +1,110 @@
+"""What the environment asks for, and the texts that stand for amounts.
+
+tests/c/test_settings.c and test_os_cgroup.c have the many cases; here is what a user sees of them.
+"""
+
+import pytest
+from pychild import needs_replaceable
+
+from goalloc import _core
+
+WARNINGS = {
+    "GOALLOC_LAYOUT": "GOALLOC_LAYOUT is neither sparse nor linear; sparse is used",
+    "GOALLOC_LINEAR_SIZE": (
+        "GOALLOC_LINEAR_SIZE is not a size such as 64GiB; the default is used"
+    ),
+    "GOALLOC_SCAVENGE_DELAY": (
+        "GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, or off; "
+        "the default is used"
+    ),
+    "GOALLOC_MEMORY_LIMIT": (
+        "GOALLOC_MEMORY_LIMIT is not a size such as 512MiB, cgroup or off; there is no limit"
+    ),
+}
+GOOD = {
+    "GOALLOC_LAYOUT": ["sparse", "linear"],
+    "GOALLOC_LINEAR_SIZE": ["256MiB", "1 GiB"],
+    "GOALLOC_SCAVENGE_DELAY": ["0", "1", "0.5", "off", "inf"],
+    "GOALLOC_MEMORY_LIMIT": ["1GiB", "536870912", "cgroup", "off"],
+}
+BAD = ["", "nonsense", "-1", "1e400", "9" * 400, "0.5 seconds", "\udcff"]
+
+CODE = "import goalloc; print(goalloc.mode(), len(goalloc.arenas()))"
+
+
+@needs_replaceable
+@pytest.mark.parametrize("name", WARNINGS)
+def test_what_makes_no_sense_is_told_in_one_line(python, name):
+    for value in BAD:
+        done = python.run("-c", CODE, env={name: value})
+        assert (done.returncode, done.stdout) == (0, "launch 1\n"), value
+        assert done.stderr == f"goalloc: warning: {WARNINGS[name]}\n", value
+
+
+@needs_replaceable
+def test_each_variable_is_told_of(python):
+    done = python.run("-c", CODE, env=dict.fromkeys(WARNINGS, "?"))
+    assert (done.returncode, done.stdout) == (0, "launch 1\n")
+    assert done.stderr.splitlines() == [f"goalloc: warning: {w}" for w in WARNINGS.values()]
+
+
+@needs_replaceable
+@pytest.mark.parametrize("name", GOOD)
+def test_what_makes_sense_is_taken_silently(python, name):
+    for value in GOOD[name]:
+        done = python.run("-c", CODE, env={name: value})
+        assert (done.returncode, done.stdout, done.stderr) == (0, "launch 1\n", ""), value
+
+
+@needs_replaceable
+def test_import_mode_reads_the_same(python):
+    done = python(
+        "-c", "import goalloc; goalloc.install()\n" + CODE, env={"GOALLOC_MEMORY_LIMIT": "lots"}
+    )
+    assert (done.returncode, done.stdout) == (0, "import 1\n")
+    assert done.stderr == f"goalloc: warning: {WARNINGS['GOALLOC_MEMORY_LIMIT']}\n"
+
+
+def test_bytes():
+    assert _core.parse_bytes("512MiB") == 512 << 20
+    assert _core.parse_bytes("0") == 0
+    assert _core.parse_bytes(str(2**64 - 1)) == 2**64 - 1
+
+
+def test_memory_limit():
+    assert _core.parse_memory_limit("3GiB") == 3 << 30
+    assert _core.parse_memory_limit("off") is None
+    allowed, limit = _core.cgroup_memory_limit(), _core.parse_memory_limit("cgroup")
+    assert (limit is None) == (allowed is None)
+    assert limit is None or 0.9 * allowed <= limit < allowed
+
+
+@pytest.mark.parametrize("parse", [_core.parse_bytes, _core.parse_memory_limit])
+def test_what_is_no_amount(parse):
+    for text in ["", "junk", "-1", "1.5GiB", "1MiB\0", "\u0661MiB", "\udcff", str(2**64)]:
+        with pytest.raises(ValueError):
+            parse(text)
+    for thing in [None, 1, b"1MiB"]:
+        with pytest.raises(TypeError):
+            parse(thing)
+
+
+def cgroup_tree(root, limit):
+    group = root / "sys/fs/cgroup/group"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text(f"{limit}\n")
+    proc = root / "proc/self"
+    proc.mkdir(parents=True)
+    (proc / "cgroup").write_text("0::/group\n")
+    (proc / "mountinfo").write_text("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
+    return str(root)
+
+
+def test_cgroup(tmp_path):
+    assert _core.cgroup_memory_limit(cgroup_tree(tmp_path / "some", 10**9)) == 10**9
+    assert _core.cgroup_memory_limit(cgroup_tree(tmp_path / "none", "max")) is None
+    assert _core.cgroup_memory_limit(str(tmp_path / "not there")) is None
+    with pytest.raises(ValueError):
+        _core.cgroup_memory_limit("/\0")
+    not_text = tmp_path / "odd\udcff"
+    assert _core.cgroup_memory_limit(cgroup_tree(not_text, 5)) == 5
