@@ -1,7 +1,8 @@
 """Results as text tables, as JSON files, and in the marked sections of README.md.
 
-A result is a dict: kind ("pairs" or "instructions"), python, machine, libraries, settings, and
-rows, each with contender, pattern, size, value, ratio and failure.
+A result is a dict: kind (a key of _UNITS), python, machine, libraries, settings, and rows, each with
+contender, pattern, size, value, ratio and failure.  pattern is the table a row belongs to and size
+its column, whatever the kind measures.
 """
 
 import json
@@ -18,7 +19,18 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 README = HERE / "README.md"
 
-_UNITS = {"pairs": "ns per pair (ratio to {baseline})", "instructions": "instructions per pair"}
+_UNITS = {
+    "pairs": "ns per pair (ratio to {baseline})",
+    "instructions": "instructions per pair",
+    "rss": "resident MiB (ratio to {baseline})",
+    "service": "each with its ratio to {baseline}",
+}
+_PATTERNS = {  # the tables of each kind
+    "pairs": PATTERNS,
+    "instructions": PATTERNS,
+    "rss": ("idle", "peak"),
+    "service": ("memory", "speed"),
+}
 _SECTION = re.compile(r"(<!-- table: (\w+) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -53,7 +65,7 @@ def grid(result: Result, pattern: str) -> tuple[list[str], list[list[str]]]:
     """The sizes, and one line for each contender: its name, then a cell for each size."""
     rows = [row for row in result["rows"] if row["pattern"] == pattern]
     digits = 1 if result["kind"] == "pairs" else 0
-    cells = {(row["contender"], row["size"]): {**row, "digits": digits} for row in rows}
+    cells = {(row["contender"], row["size"]): {"digits": digits, **row} for row in rows}
     sizes = list(dict.fromkeys(row["size"] for row in rows))
     names = dict.fromkeys(row["contender"] for row in rows)
     baseline = result["settings"].get("baseline", "")
@@ -79,7 +91,7 @@ def text_tables(result: Result) -> str:
 def describe(result: Result) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in result["settings"].items())
     machine = result["machine"]
-    libraries = [machine["libc"], *result["libraries"].values()]
+    libraries = dict.fromkeys([machine["libc"], *result["libraries"].values()])
     return f"{settings}; {machine['cpu']}, Linux {machine['kernel']}, {', '.join(libraries)}"
 
 
@@ -108,7 +120,7 @@ def rewrite_readme(readme: Path = README, results: Path = RESULTS) -> None:
 
     def fill(match: re.Match[str]) -> str:
         start, kind, pattern, end = match.groups()
-        if kind not in _UNITS or pattern not in PATTERNS:
+        if pattern not in _PATTERNS.get(kind, ()):
             raise ValueError(f"{readme}: no such table: {kind} {pattern}")
         return f"{start}\n{_markdown(kind, pattern, results)}{end}"
 

@@ -126,13 +126,16 @@ def time_cells(
     return list(rows.values())
 
 
-def summarize(rows: list[Row], baseline: str) -> None:
-    """Add to each row its median (`value`) and the median of its ratios within the rounds."""
+def summarize(rows: list[Row], baseline: str, values: str = "ns") -> None:
+    """Add to each row its median (`value`) and the median of its ratios within the rounds.
+
+    values   the name under which a row has one number for each round
+    """
     by_key = {(row["contender"], row["pattern"], row["size"]): row for row in rows}
     for row in rows:
         base = by_key[baseline, row["pattern"], row["size"]]
         failed = row["failure"] or base["failure"]
-        row["value"] = None if row["failure"] else statistics.median(row["ns"])
+        row["value"] = None if row["failure"] else statistics.median(row[values])
         row["ratio"] = None if failed else statistics.median(
-            ours / theirs for ours, theirs in zip(row["ns"], base["ns"], strict=True)
+            ours / theirs for ours, theirs in zip(row[values], base[values], strict=True)
         )  # fmt: skip
