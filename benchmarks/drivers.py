@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,7 @@ _JOBS = 2
 def core_sources() -> list[Path]:
     """The files of csrc that need no Python: the tests know which."""
     sys.path.append(str(HERE.parent / "tests"))
-    from cbuild import core_sources
-
-    sources: list[Path] = core_sources()
+    sources: list[Path] = import_module("cbuild").core_sources()
     return sources
 
 
@@ -98,14 +97,25 @@ class Drivers:
     def program(self, name: str, libc: bool = False) -> Path:
         target = self.directory / (f"{name}-libc" if libc else name)
         rest = ["-DBENCH_LIBC"] if libc else self.core()
-        _compile(SOURCES / f"{name}.c", *rest, "-lm", "-o", target)
+        # All symbols bound at once: a first call must not cost more than the others.
+        _compile(SOURCES / f"{name}.c", *rest, "-lm", "-Wl,-z,now", "-o", target)
         return target
 
-    def run(self, name: str, *arguments: int | str, target: Target | None = None,
-            prefix: tuple[str, ...] = ()) -> dict[str, Any]:  # fmt: skip
+    def execute(self, *command: str) -> None:
+        """Run a command that says nothing; ChildFailed with its last line when it ends badly."""
+        done = subprocess.run(
+            command, env=clean_environment(), cwd=self.directory, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            last = done.stderr.strip().splitlines()[-1:] or ["no output"]
+            raise ChildFailed(f"exit status {done.returncode}: {last[0]}")
+
+    def run(
+        self, name: str, *arguments: int | str, target: Target | None = None
+    ) -> dict[str, Any]:
         """The JSON that a driver prints; ChildFailed when it ends badly."""
         libc = target is not None and target.libc
-        command = [*prefix, str(self.program(name, libc)), *map(str, arguments)]
+        command = [str(self.program(name, libc)), *map(str, arguments)]
         env = clean_environment() | (dict(target.env) if target else {})
         result: dict[str, Any] = run_json(command, env, self.directory)
         return result

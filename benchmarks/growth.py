@@ -1,9 +1,9 @@
 """Growth: how the time of a call depends on live blocks, free page runs and the size of the heap.
 
-`python benchmarks/growth.py --help`.  Three C programs (drivers/blocks.c and drivers/runs.c say what
-each number is).  The time of a random access to memory grows with the memory; `touch` is that
-alone, without an allocator.  A number of live blocks that would take more than half of the memory
-that is free is left out.  --plot draws results/growth.svg, and needs matplotlib.
+`python benchmarks/growth.py --help`.  drivers/blocks.c and drivers/runs.c say what each number is;
+all are processor time.  The time of a random access to memory grows with the memory: `touch` is
+that alone, without an allocator.  A number of live blocks that would take more than half of the
+memory that is free is left out.  --plot draws results/growth.svg, and needs matplotlib.
 """
 
 import os
@@ -91,7 +91,8 @@ def _part(rows: list[Row], part: str, contender: str, names: tuple[str, ...]) ->
     chosen = [row for row in rows if row["part"] == part and row["contender"] == contender]
     show = _bytes if part == "arenas" else "{:,}".format
     header = [f"{contender}, {part}", *(show(row["n"]) for row in chosen)]
-    return sections.markdown(header, [[name, *(f"{row[name]:.0f}" for row in chosen)] for name in names])
+    lines = [[name, *(f"{row[name]:.0f}" for row in chosen)] for name in names]
+    return sections.markdown(header, lines)
 
 
 def table(result: Result) -> list[str]:

@@ -16,7 +16,7 @@ _COLOURS = {
     "tcmalloc": "#b05cc8",
 }  # fmt: skip
 _LINES = ("#2a9df4", "#c77d1e", "#3fa34d")
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9, "axes.edgecolor": _INK, "axes.labelcolor": _INK, "text.color": _INK,
     "xtick.color": _INK, "ytick.color": _INK, "axes.spines.top": False,
     "axes.spines.right": False, "svg.fonttype": "none", "svg.hashsalt": "goalloc",

@@ -1,7 +1,7 @@
-"""What growth.py, threads.py, against_go.py and golden.py share: options, results, tables.
+"""What growth.py, threads.py and against_go.py share: options, results, tables.
 
-A result is a dict: kind, machine, settings and rows.  The file is results/KIND.json; the table of it
-stands in README.md between `<!-- KIND -->` and `<!-- end -->`.
+A result is a dict: kind, compiler, machine, settings and rows.  The file is results/KIND.json; its
+table stands in README.md between `<!-- KIND -->` and `<!-- end -->`.
 """
 
 import argparse
@@ -15,7 +15,9 @@ from typing import Any
 
 from drivers import Drivers, compiler
 from interpreter import ChildFailed
-from report import README, RESULTS, write_json
+from report import README as README
+from report import RESULTS as RESULTS
+from report import write_json
 from runner import Row, machine
 
 Result = dict[str, Any]
@@ -46,15 +48,21 @@ def describe(result: Result) -> str:
     )
 
 
-def fill(kind: str, table: Table, readme: Path = README, results: Path = RESULTS) -> None:
-    """Write the table of a result into its section; ValueError: the README has no such section."""
-    result = json.loads((results / f"{kind}.json").read_text())
-    text = "\n".join([describe(result), "", *table(result)])
+def replace(kind: str, lines: Sequence[str], readme: Path = README) -> None:
+    """Put lines into the section of that name; ValueError: the README has no such section."""
+    text = "\n".join(lines)
     section = re.compile(rf"(<!-- {kind} -->\n).*?(<!-- end -->)", re.DOTALL)
-    filled, count = section.subn(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", readme.read_text())
+    old = readme.read_text()
+    filled, count = section.subn(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", old)
     if count != 1:
         raise ValueError(f"{readme}: {count} sections `<!-- {kind} -->` and not one")
     readme.write_text(filled)
+
+
+def fill(kind: str, table: Table, readme: Path = README, results: Path = RESULTS) -> None:
+    """Write the table of a result into its section."""
+    result = json.loads((results / f"{kind}.json").read_text())
+    replace(kind, [describe(result), "", *table(result)], readme)
 
 
 def main(kind: str, options: argparse.Namespace, measure: Measure, table: Table,
@@ -70,8 +78,8 @@ def main(kind: str, options: argparse.Namespace, measure: Measure, table: Table,
     except (ChildFailed, LookupError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    result = {"kind": kind, "compiler": compiler(), "machine": before, "settings": settings}
-    result["rows"] = rows
+    result: Result = {"kind": kind, "compiler": compiler(), "machine": before}
+    result |= {"settings": settings, "rows": rows}
     print("\n".join(table(result)))
     if options.json or not options.quick:
         write_json(result, options.json or RESULTS / f"{kind}.json")

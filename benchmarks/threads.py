@@ -104,13 +104,13 @@ def speedup(rows: list[Row], contender: str) -> float:
         ]
         for threads in (1, 2)
     )
-    return statistics.median(a / b for a, b in zip(one, two, strict=True))
+    return float(statistics.median(a / b for a, b in zip(one, two, strict=True)))
 
 
 def _native_table(rows: list[Row]) -> list[str]:
     cells = {(row["mode"], row["threads"], row["contender"]): row for row in rows}
     names = dict.fromkeys(row["contender"] for row in rows)
-    shown = [("own", 1), ("own", 2), ("own", 64), ("pass", 2), ("pass", 64), ("pipe", 2), ("pipe", 64)]
+    shown = [(mode, n) for mode, (numbers, _) in _MODES.items() if mode != "bare" for n in numbers]
     header = ["ns per pair, all threads together", *(f"{mode} {n}" for mode, n in shown)]
     header += ["two against one", "MiB, pass 64: first quarter", "last"]
     lines = []

@@ -1,6 +1,6 @@
-/* What the drivers share: a clock, random numbers, the resident size, memory for their own tables.
+/* What the drivers share: clocks, random numbers, the resident size, memory for their own tables.
  *
- * The tables come from mmap, so that the allocator under measurement holds nothing but the blocks. */
+ * Tables come from mmap, so that the allocator under measurement holds nothing but the blocks. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -26,6 +26,9 @@ static inline double clock_ns(clockid_t clock) {
 }
 
 static inline double now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+
+/* Of the whole process: what others do on the machine does not count. */
+static inline double processor_ns(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
 /* A linear congruential step; the high half of the state is random enough to choose a block. */
 static inline uint32_t next_random(uint64_t *state) {

@@ -1,6 +1,6 @@
 /* blocks SIZE LIVE PAIRS: how the time of a call depends on the number of live blocks.
  *
- * Prints ns per call or pair as one line of JSON:
+ * Prints ns of processor time per call or pair as one line of JSON:
  *   fill      malloc of the first LIVE blocks
  *   touch     writing to a random live block: what the machine's caches cost, allocator or not
  *   replace   a malloc, and the free of a random live block
@@ -57,7 +57,7 @@ static void drain(struct population *p, size_t first) {
 }
 
 static void report(const char *name, double start, size_t calls) {
-    printf("\"%s\": %.2f, ", name, (now_ns() - start) / (double)calls);
+    printf("\"%s\": %.2f, ", name, (processor_ns() - start) / (double)calls);
 }
 
 int main(int argc, char **argv) {
@@ -78,30 +78,30 @@ int main(int argc, char **argv) {
     p.blocks = bench_table(p.live, sizeof *p.blocks);
     memset(p.blocks, 0, p.live * sizeof *p.blocks);
 
-    double start = now_ns();
+    double start = processor_ns();
     printf("{");
     fill(&p, 0);
     report("fill", start, p.live);
     size_t resident = resident_bytes();
-    start = now_ns();
+    start = processor_ns();
     touch(&p);
     report("touch", start, p.pairs);
     replace(&p); /* until holes are where they will be */
-    start = now_ns();
+    start = processor_ns();
     replace(&p);
     report("replace", start, p.pairs);
-    start = now_ns();
+    start = processor_ns();
     batch(&p);
     report("batch", start, p.pairs);
     bench_shuffle(p.blocks, p.live, &p.rng);
-    start = now_ns();
+    start = processor_ns();
     drain(&p, half);
     report("thin", start, p.live - half);
-    start = now_ns();
+    start = processor_ns();
     fill(&p, half);
     report("holes", start, p.live - half);
     bench_shuffle(p.blocks, p.live, &p.rng);
-    start = now_ns();
+    start = processor_ns();
     drain(&p, 0);
     report("drain", start, p.live);
     printf("\"resident\": %zu}\n", resident);

@@ -1,7 +1,8 @@
 /* runs K OPS: how the time of the page heap depends on the number of free runs.
  * runs --arenas BYTES OPS: how it depends on the size of the heap.
  *
- * Prints ns as one line of JSON.  With K free runs of 2 or 4 pages, each between pinned spans:
+ * Prints ns of processor time as one line of JSON.  With K free runs of 2 or 4 pages, each between
+ * pinned spans:
  *   fit       free of a random span and alloc of as many pages: exact fit, nothing to merge
  *   split     alloc of 1 or 3 pages, which splits a run, and the free that merges it again
  *   release   giving one run back to the system, the heap locked all the while
@@ -76,16 +77,17 @@ static void measure_runs(size_t n, size_t ops) {
     size_t runs = h->free.nspans;
     ops = (ops + HELD - 1) / HELD * HELD;
     fit(h, held, n, ops, &rng);
-    double start = now_ns();
+    double start = processor_ns();
     fit(h, held, n, ops, &rng);
-    double fitted = now_ns();
+    double fitted = processor_ns();
     split(h, n, ops, &rng);
-    double halved = now_ns();
+    double halved = processor_ns();
     mheap_free_os_memory(h);
-    double released = now_ns();
-    printf("{\"runs\": %zu, \"fit\": %.1f, \"split\": %.1f, \"release\": %.1f, \"resident\": %zu}\n",
-           runs, (fitted - start) / (double)ops, (halved - fitted) / (double)ops,
-           (released - halved) / (double)runs, resident_bytes());
+    double released = processor_ns();
+    printf("{\"runs\": %zu, \"fit\": %.1f, \"split\": %.1f, ", runs,
+           (fitted - start) / (double)ops, (halved - fitted) / (double)ops);
+    printf("\"release\": %.1f, \"resident\": %zu}\n", (released - halved) / (double)runs,
+           resident_bytes());
 }
 
 /* ---- arenas --------------------------------------------------------------------------------- */
@@ -106,20 +108,20 @@ static void measure_arenas(size_t nbytes, size_t ops) {
     void **blocks = bench_table(n, sizeof *blocks);
     uint64_t rng = 1;
     enum misuse why;
-    double start = now_ns();
+    double start = processor_ns();
     for (size_t i = 0; i < n; i++)
         blocks[i] = large(h, c);
-    double grown = now_ns();
+    double grown = processor_ns();
     for (size_t i = 0; i < ops; i++)
         if (ga_usable_size(h, c, blocks[random_below(&rng, n)], &why) != GA_MIB)
             bench_fail("ga_usable_size");
-    double looked = now_ns();
+    double looked = processor_ns();
     for (size_t i = 0; i < ops; i++) {
         void **p = &blocks[random_below(&rng, n)];
         ga_free(h, c, *p);
         *p = large(h, c);
     }
-    double cycled = now_ns();
+    double cycled = processor_ns();
     printf("{\"arenas\": %zu, \"grow\": %.1f, \"lookup\": %.1f, \"cycle\": %.1f, "
            "\"resident\": %zu}\n", h->map.nall, (grown - start) / (double)n,
            (looked - grown) / (double)ops, (cycled - looked) / (double)ops, resident_bytes());

@@ -50,7 +50,7 @@ static inline void target_open(struct target *t) {
         bench_fail("heap_new");
 }
 
-/* As the hooks have it: a thread serves raw with noscan blocks, an interpreter obj with scan ones. */
+/* As the hooks have it: threads serve raw with noscan blocks, interpreters obj with scan ones. */
 static inline void lane_open(struct lane *l, struct target *t, enum lane_kind kind) {
     l->heap = t->heap;
     l->noscan = kind == LANE_RAW;

@@ -2,7 +2,7 @@
  *
  *   bare   no allocator at all: what this machine's processors gain from one another
  *   own    each frees its own batches, in random order: is there anything they wait for?
- *   pass   each fills a batch, puts it in the place of a random other one, and frees that one's blocks
+ *   pass   each fills a batch, puts it in the place of another, and frees that one's blocks
  *   pipe   every other thread allocates batches, the rest free them
  *
  * Prints one line of JSON: wall_ns from the common start to the last end, cpu_ns of all threads,
