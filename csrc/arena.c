@@ -345,6 +345,28 @@ size_t arena_count_released(const struct arena_map *m, uintptr_t addr, size_t np
     return count;
 }
 
+static bool is_released(const struct arena_map *m, uintptr_t addr) {
+    return arena_of(m, addr)->released[arena_page(addr) >> 6] >> (arena_page(addr) & 63) & 1;
+}
+
+/* Is the page the last of a word of 64 that are all released, none of them before addr? */
+static bool whole_word_released(const struct arena_map *m, uintptr_t addr, uintptr_t page) {
+    return (arena_page(page) & 63) == 63 && page - addr >= (uintptr_t)63 << GA_PAGE_SHIFT &&
+           arena_of(m, page)->released[arena_page(page) >> 6] == UINT64_MAX;
+}
+
+bool arena_highest_kept(const struct arena_map *m, uintptr_t addr, uintptr_t end, size_t max_pages,
+                        uintptr_t *low, uintptr_t *high) {
+    uintptr_t at = end;
+    while (at > addr && is_released(m, at - GA_PAGE_SIZE))
+        at -= (uintptr_t)(whole_word_released(m, addr, at - GA_PAGE_SIZE) ? 64 : 1) << GA_PAGE_SHIFT;
+    *high = at;
+    while (at > addr && max_pages-- != 0 && !is_released(m, at - GA_PAGE_SIZE))
+        at -= GA_PAGE_SIZE;
+    *low = at;
+    return *low < *high;
+}
+
 void arena_set_released(struct arena_map *m, uintptr_t addr, size_t npages, bool released) {
     for (struct released_walk at; released_next(m, &addr, &npages, &at);)
         *at.word = released ? *at.word | at.mask : *at.word & ~at.mask;

@@ -164,6 +164,10 @@ void arena_mark_freed(struct arena_map *m, const struct mspan *s, uint8_t was, u
 
 /* The released bits of npages pages from addr on. */
 size_t arena_count_released(const struct arena_map *m, uintptr_t addr, size_t npages);
+/* The highest stretch of pages in [addr, end) that are not released, the upper max_pages of it:
+ * [*low, *high).  False: all are released. */
+bool arena_highest_kept(const struct arena_map *m, uintptr_t addr, uintptr_t end, size_t max_pages,
+                        uintptr_t *low, uintptr_t *high);
 void arena_set_released(struct arena_map *m, uintptr_t addr, size_t npages, bool released);
 
 #endif

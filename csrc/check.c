@@ -33,7 +33,7 @@ __attribute__((format(printf, 3, 4))) static void expect(struct report *r, bool 
 /* ---- spans ---------------------------------------------------------------------------------- */
 
 struct page_sums {
-    uint64_t in_use, manual, free, released, nfree;
+    uint64_t in_use, manual, free, released, inuse_released, nfree;
 };
 
 /* The bits that are set within s in the heap bitmap. */
@@ -79,9 +79,12 @@ static void check_in_use(struct report *r, const struct mspan *s) {
     mspan_check(s);
     if (spanclass_sizeclass(s->spanclass) == 0)
         return;
+    struct mcentral *mc = s->central;
     bool belongs_empty = s->cached != NULL || s->alloc_count == s->nelems;
-    expect(r, s->list == (belongs_empty ? &s->central->empty : &s->central->nonempty),
+    expect(r, s->list == (belongs_empty ? &mc->empty : &mc->nonempty[mcentral_fill(mc, s)]),
            "span 0x%zx stands in the wrong list", (size_t)s->start_addr);
+    expect(r, (s->os_released & ~mspan_vacant_os_pages(s, os_page_size())) == 0,
+           "a page given back in span 0x%zx has a slot out", (size_t)s->start_addr);
 }
 
 static void check_spans(struct report *r, struct page_sums *sums) {
@@ -106,8 +109,10 @@ static void check_spans(struct report *r, struct page_sums *sums) {
         } else {
             *(s->state == MSPAN_IN_USE ? &sums->in_use : &sums->manual) += s->npages;
             expect(r, released == 0, "released pages in span 0x%zx", (size_t)s->start_addr);
-            if (s->state == MSPAN_IN_USE)
+            if (s->state == MSPAN_IN_USE) {
+                sums->inuse_released += ga_popcount64(s->os_released) * os_page_size();
                 check_in_use(r, s);
+            }
         }
         before_state = s->state;
         before_end = mspan_end(s);
@@ -127,20 +132,21 @@ static void check_page_counters(struct report *r, const struct page_sums *sums) 
     uint64_t pages = sums->in_use + sums->manual + sums->free;
     expect(r, pages << GA_PAGE_SHIFT == h->mapped, "mapped is %zu, spans have %zu",
            (size_t)h->mapped, (size_t)pages << GA_PAGE_SHIFT);
+    expect(r, sums->inuse_released == atomic_load(&h->inuse_released),
+           "inuse_released is %zu, spans say %zu", (size_t)atomic_load(&h->inuse_released),
+           (size_t)sums->inuse_released);
     expect(r, sums->released << GA_PAGE_SHIFT == h->released, "released is %zu, bits say %zu",
            (size_t)h->released, (size_t)sums->released << GA_PAGE_SHIFT);
 }
 
 /* ---- centrals ------------------------------------------------------------------------------- */
 
-static void check_list(struct report *r, const struct mspan_list *l, uint64_t *taken,
-                       uint32_t *idle) {
+static void check_list(struct report *r, const struct mspan_list *l, uint64_t *taken) {
     size_t n = 0;
     const struct mspan *before = NULL;
     for (const struct mspan *s = l->first; s != NULL && !r->failed; before = s, s = s->next) {
         expect(r, s->list == l && s->prev == before, "links of span 0x%zx", (size_t)s->start_addr);
         *taken += s->alloc_count;
-        *idle += s->alloc_count == 0;
         n++;
     }
     expect(r, n == l->length && l->last == before, "a list of %zu spans says %zu", n, l->length);
@@ -150,11 +156,11 @@ static void check_centrals(struct report *r) {
     for (const struct mcentral *set = r->h->central_sets; set != NULL; set = set->next_set) {
         for (unsigned i = 0; i < GA_NUM_CENTRALS && !r->failed; i++) {
             uint64_t taken = 0;
-            uint32_t idle = 0, cached_idle = 0;
-            check_list(r, &set[i].nonempty, &taken, &idle);
-            check_list(r, &set[i].empty, &taken, &cached_idle);
-            expect(r, idle == set[i].nidle, "central %u: %u idle spans, says %u", i, idle,
-                   set[i].nidle);
+            for (unsigned fill = 0; fill < GA_CENTRAL_FILLS; fill++)
+                check_list(r, &set[i].nonempty[fill], &taken);
+            check_list(r, &set[i].empty, &taken);
+            expect(r, set[i].sweep == NULL || set[i].sweep->central == &set[i],
+                   "central %u sweeps another's span", i);
             expect(r, taken == set[i].taken, "central %u: %zu slots taken, says %zu", i,
                    (size_t)taken, (size_t)set[i].taken);
         }
@@ -225,7 +231,7 @@ static void check_all_accounted(struct report *r) {
 
 int inspect_check(struct mheap *h, char *buf, size_t nbytes) {
     struct report r = {h, buf, nbytes, false};
-    struct page_sums sums = {0, 0, 0, 0, 0};
+    struct page_sums sums = {0, 0, 0, 0, 0, 0};
     world_stop(h);
     mutex_lock(&h->lock);
     check_spans(&r, &sums);

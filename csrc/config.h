@@ -60,8 +60,17 @@
 #define GA_STORE_BATCH_MAX 256             /* slots of one refill */
 
 #define GA_CENTRAL_KEEP_BYTES (64 * GA_KIB) /* empty spans that a central keeps before it gives back */
+#define GA_CENTRAL_FILLS 8 /* lists of spans with room, by how full they are */
 
 #define GA_SCAVENGE_DELAY_DEFAULT 1000000000u /* ns that memory must have been spare for */
+#define GA_SCAVENGE_TICKS 8          /* ticks that make up a delay: how finely time is seen */
+#define GA_SCAVENGE_TICK_MIN 1000000 /* ns; of however short a delay */
+#define GA_SCAVENGE_CHUNK GA_MIB     /* bytes given back under one holding of the heap's lock */
+#define GA_SCAVENGE_LOOK 256         /* free runs looked at under one holding of the heap's lock */
+#define GA_SWEEP_LOOK 32             /* spans looked into under one holding of a central's lock */
+#define GA_SCAVENGE_PERCENT 1        /* of the time, when the program is at work (Go's) */
+#define GA_SCAVENGE_PERCENT_IDLE 25  /* when it is not: nobody is kept waiting */
+#define GA_TIGHT_PERCENT 95          /* of the memory limit: from here on nothing spare is kept */
 
 #define GA_LINEAR_SIZE_DEFAULT ((size_t)64 << 30) /* bytes reserved for the linear layout */
 

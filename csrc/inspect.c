@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "mcache.h"
+#include "scavenger.h"
 
 static void begin(struct mheap *h) {
     world_stop(h);
@@ -108,6 +108,12 @@ static void fill_sys(struct mheap *h, struct memstats *m) {
     m->heap_inuse = h->pages_in_use << GA_PAGE_SHIFT;
     m->heap_idle = m->heap_sys - m->heap_inuse;
     m->heap_released = h->released;
+    m->inuse_released = atomic_load(&h->inuse_released);
+    m->scavenged_bytes = h->scavenge.bytes;
+    if (h->scavenger != NULL) {
+        m->scavenged_bytes += h->scavenger->swept;
+        m->scavenge_ns = atomic_load(&h->scavenger->nanotime);
+    }
     m->mspan_inuse = h->spanalloc.inuse;
     m->mspan_sys = atomic_load(&h->mspan_sys);
     m->mcache_inuse = h->caches->cachealloc.inuse;
@@ -172,7 +178,7 @@ void inspect_memstats_slow(struct mheap *h, struct memstats *out) {
     count_classes(h, &n);
     memset(n.live, 0, sizeof n.live);
     uint64_t in_use = 0, free_bytes = 0, manual = 0, released = 0;
-    uint64_t live_large[2] = {0, 0};
+    uint64_t live_large[2] = {0, 0}, inuse_released = 0;
     for (struct mspan *s = inspect_next_span(h, 0); s != NULL;
          s = inspect_next_span(h, mspan_end(s))) {
         released += arena_count_released(&h->map, s->start_addr, s->npages) << GA_PAGE_SHIFT;
@@ -182,6 +188,7 @@ void inspect_memstats_slow(struct mheap *h, struct memstats *out) {
             manual += mspan_bytes(s);
         } else {
             in_use += mspan_bytes(s);
+            inuse_released += ga_popcount64(s->os_released) * os_page_size();
             unsigned live = copy_live(h, s, NULL);
             n.live[s->spanclass] += live;
             if (spanclass_sizeclass(s->spanclass) == 0)
@@ -200,6 +207,7 @@ void inspect_memstats_slow(struct mheap *h, struct memstats *out) {
     out->heap_sys = in_use + free_bytes;
     out->stack_inuse = manual;
     out->heap_released = released;
+    out->inuse_released = inuse_released;
     end(h);
 }
 
@@ -223,7 +231,7 @@ static void class_stats_in(struct mheap *h, struct class_stats *out) {
     }
     for (const struct mcentral *set = h->central_sets; set != NULL; set = set->next_set)
         for (unsigned i = 2; i < GA_NUM_CENTRALS; i++)
-            out[set[i].spanclass].spans += set[i].nonempty.length + set[i].empty.length;
+            out[set[i].spanclass].spans += mcentral_nspans(&set[i]);
     for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++) {
         struct class_stats *k = &out[spc];
         if (spc < 2) {

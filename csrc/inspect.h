@@ -7,13 +7,16 @@
 
 #include "mheap.h"
 
-/* Go's MemStats.  sys = heap_sys + stack_sys + mspan_sys + mcache_sys + buck_hash_sys + gc_sys +
+/* Go's MemStats, and what the scavenger did.  sys = heap_sys + stack_sys + mspan_sys + mcache_sys + buck_hash_sys + gc_sys +
  * other_sys; heap_sys = heap_idle + heap_inuse; heap_objects = mallocs - frees. */
 struct memstats {
     uint64_t alloc, total_alloc, sys, mallocs, frees;
     uint64_t heap_alloc, heap_sys, heap_idle, heap_inuse, heap_released, heap_objects;
     uint64_t stack_inuse, stack_sys, mspan_inuse, mspan_sys, mcache_inuse, mcache_sys;
     uint64_t buck_hash_sys, gc_sys, other_sys;
+    uint64_t inuse_released;  /* given back inside of spans in use: part of heap_inuse */
+    uint64_t scavenged_bytes; /* given back so far by the scavenger and the memory limit */
+    uint64_t scavenge_ns;     /* how long the scavenger has worked */
     struct {
         uint64_t size, mallocs, frees;
     } by_size[GA_NUM_SIZE_CLASSES]; /* [0] is large objects: size 0 */

@@ -1,4 +1,4 @@
-/* See interp.h.  The only file that reads CPython's internal structures. */
+/* See interp.h.  With interp_gil.c the only file that reads CPython's internal structures. */
 #define Py_BUILD_CORE 1
 #include <Python.h>
 
@@ -67,8 +67,32 @@ static PyThreadState *current_thread_state(void) {
 
 /* ---- mem and obj: interpreters -------------------------------------------------------------- */
 
+/* Called by the scavenger, which holds mcaches.lock. */
+static bool hold_interp(struct mcache *c) {
+    if (c != main_cache) {
+        mcache_stop(c);
+        return true;
+    }
+    if (procs.trust == TRUST_NO) { /* then it is under a lock */
+        mutex_lock(&procs.heap->caches->orphan_lock);
+        return true;
+    }
+    return gil_try_hold();
+}
+
+static void let_go_interp(struct mcache *c) {
+    if (c != main_cache)
+        mcache_start(c);
+    else if (procs.trust == TRUST_NO)
+        mutex_unlock(&procs.heap->caches->orphan_lock);
+    else
+        gil_let_go();
+}
+
 bool procs_init(struct mheap *h) {
     procs.heap = h;
+    h->caches->hold_interp = hold_interp;
+    h->caches->let_go_interp = let_go_interp;
     mutex_init(&procs.lock, GA_RANK_PROCS, "procs");
     main_cache = mcache_new(h, MCACHE_INTERP, h->central);
     /* A set of its own: its mem and obj blocks share no bitmap word with those of the main GIL. */
@@ -143,6 +167,8 @@ static GA_NOINLINE struct mcache *interp_enter_several(void) {
 #endif
 
 struct mcache *interp_enter(void) {
+    if (GA_UNLIKELY(!gil_tested))
+        gil_test();
 #if PY_VERSION_HEX >= 0x030c0000
     if (GA_UNLIKELY(procs.trust == TRUST_UNTESTED))
         test_trust();
@@ -204,6 +230,7 @@ void thread_leave_slow(struct mcache *c) {
 
 void procs_prepare_fork(void) {
     struct mheap *h = procs.heap;
+    background_fork();
     mutex_lock(&procs.lock);
     world_stop(h);
     mutex_lock(&h->stacks->lock);
@@ -211,7 +238,7 @@ void procs_prepare_fork(void) {
     mutex_lock(&h->persistent.lock);
 }
 
-void procs_parent_fork(void) {
+static void end_fork(void) {
     struct mheap *h = procs.heap;
     mutex_unlock(&h->persistent.lock);
     mutex_unlock(&h->lock);
@@ -220,7 +247,13 @@ void procs_parent_fork(void) {
     mutex_unlock(&procs.lock);
 }
 
+void procs_parent_fork(void) {
+    end_fork();
+    background_forked(false);
+}
+
 void procs_child_fork(void) {
-    procs_parent_fork();
+    end_fork();
+    background_forked(true);
     mcaches_after_fork(procs.heap, thread_cache);
 }

@@ -12,13 +12,16 @@
  *
  * raw: the thread.  Its cache is made at its first call and ended by a pthread key.
  *
+ * The scavenger has no thread state and no GIL.  It may use the cache of a P whose users bracket their
+ * calls (mcache_stop), and the main one while its GIL is free and can't be taken (interp_gil.c).
+ *
  * Lock: procs.lock for the list of Ps, before all others. */
 #ifndef GA_INTERP_H
 #define GA_INTERP_H
 
 #include <Python.h>
 
-#include "malloc.h"
+#include "background.h"
 
 /* One interpreter with an allocator of its own, other than the main one. */
 struct proc {
@@ -63,6 +66,14 @@ void interp_forget(uintptr_t p, size_t nbytes);
 /* For raw: the thread's cache, or the orphan cache, locked, where there can be none. */
 struct mcache *thread_enter_slow(void);
 void thread_leave_slow(struct mcache *c);
+
+/* interp_gil.c: uses the caches of the main GIL while nobody holds that GIL.  The answer is for a moment:
+ * who gets true must call gil_let_go soon, since nobody gets the GIL meanwhile.  gil_test is called by
+ * a holder of the GIL, until it has seen whether CPython's structure is what this build expects. */
+bool gil_try_hold(void);
+void gil_let_go(void);
+void gil_test(void);
+extern GA_HIDDEN bool gil_tested;
 
 /* Around fork(): everything at rest, and in the child the caches of the lost threads given back. */
 void procs_prepare_fork(void);

@@ -50,8 +50,10 @@ static size_t natural_align(size_t size) { return size == 0 ? 1 : (size_t)1 << g
 static void *malloc_tiny(struct mheap *h, struct mcache *c, size_t size, size_t align) {
     uint64_t blocks = c->tiny.blocks;
     void *p = tiny_alloc(h, &c->tiny, &c->central[GA_TINY_CENTRAL], c, size, align);
-    if (c->tiny.blocks != blocks)
+    if (c->tiny.blocks != blocks) {
         mcache_count_bytes(c, GA_TINY_SIZE);
+        mcache_obey(c);
+    }
     return p;
 }
 
@@ -173,6 +175,8 @@ static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
                                          const struct heap_arena *ha, uint8_t class, void *p) {
     if (class == GA_PAGE_TINY) {
         struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);
+        mheap_mark_active(h);
+        mcache_obey(c);
         return s != NULL && tiny_free(h, &c->tiny, s, (uintptr_t)p) ? MISUSE_NONE
                                                                     : MISUSE_UNALLOCATED;
     }
@@ -367,12 +371,6 @@ void heap_destroy(struct mheap *h) {
     mheap_destroy(h);
 }
 
-size_t heap_free_os_memory(struct mheap *h) {
-    for (struct mcentral *set = h->central_sets; set != NULL; set = set->next_set)
-        for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
-            mcentral_release_idle(h, &set[i]);
-    return mheap_free_os_memory(h);
-}
 
 static size_t heap_struct_bytes(void) { return ga_align_up(sizeof(struct mheap), os_page_size()); }
 

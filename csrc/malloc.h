@@ -5,10 +5,6 @@
 
 #include "mcache.h"
 
-/* Gives the free pages of the heap, those of the centrals' idle spans included, back to the system.
- * Returns the bytes that were not given back before. */
-size_t heap_free_os_memory(struct mheap *h);
-
 /* What is wrong with a pointer that was given to free or realloc. */
 enum misuse {
     MISUSE_NONE,

@@ -11,12 +11,25 @@ static size_t store_room(const struct mcache *c, unsigned spc) {
     return (size_t)(c->store[spc].limit - c->cold[spc].base);
 }
 
+/* Gives a store that is empty and has no room its first limit. */
+static void open_store(struct mcache *c, unsigned spc) {
+    struct store *st = &c->store[spc];
+    struct store_cold *cold = &c->cold[spc];
+    size_t limit = ga_max(GA_STORE_LIMIT_BYTES / st->elemsize, GA_STORE_LIMIT_MIN);
+    st->top = cold->base;
+    st->limit = cold->base + ga_min(ga_min(limit, GA_STORE_LIMIT_MAX), cold->cap);
+    st->gave_back = 0;
+    cold->batch = GA_STORE_LIMIT_MIN / 2;
+}
+
 /* Fills an empty store.  Grows its limit if slots that it gave back are wanted again. */
 static bool refill(struct mcache *c, unsigned spc) {
     struct store *st = &c->store[spc];
     struct store_cold *cold = &c->cold[spc];
     const struct arena_map *m = &c->heap->map;
     void *slots[GA_STORE_BATCH_MAX];
+    if (store_room(c, spc) == 0)
+        open_store(c, spc);
     if (st->gave_back) {
         st->gave_back = 0;
         st->limit = cold->base + ga_min(2 * store_room(c, spc), cold->cap);
@@ -61,6 +74,7 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
     struct store *st = &c->store[spc];
     if (mcache_is_closed(c, spc))
         return NULL;
+    mcache_obey(c);
     if (st->top[-1].p == NULL) {
         if (!refill(c, spc))
             return NULL;
@@ -73,8 +87,7 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
     return slot->p;
 }
 
-/* Gives the n coldest slots of a store back. */
-static void give_back(struct mcache *c, unsigned spc, size_t n) {
+void mcache_give_back(struct mcache *c, unsigned spc, size_t n) {
     struct store *st = &c->store[spc];
     struct free_slot *base = c->cold[spc].base;
     void *slots[GA_STORE_BATCH_MAX];
@@ -91,8 +104,14 @@ static void give_back(struct mcache *c, unsigned spc, size_t n) {
 
 void mcache_overflow(struct mcache *c, spanclass_t spc) {
     struct store *st = &c->store[spc];
-    give_back(c, spc, (store_room(c, spc) + 1) / 2);
-    st->gave_back = 1;
+    mcache_obey(c);
+    if (store_room(c, spc) == 0) {
+        mheap_mark_active(c->heap);
+        open_store(c, spc);
+    } else if (st->top == st->limit) { /* obeying may have made room */
+        mcache_give_back(c, spc, (store_room(c, spc) + 1) / 2);
+        st->gave_back = 1;
+    }
 }
 
 /* ---- release, close, open ------------------------------------------------------------------- */
@@ -103,7 +122,7 @@ void mcache_release_all(struct mcache *c) {
         if (c->cold[spc].cap == 0)
             continue;
         if (!mcache_is_closed(c, (uint8_t)spc))
-            give_back(c, spc, (size_t)(st->top - c->cold[spc].base));
+            mcache_give_back(c, spc, (size_t)(st->top - c->cold[spc].base));
         mcentral_uncache_span(c->heap, &c->cold[spc].cached);
     }
     tiny_release(c->heap, &c->tiny);
@@ -118,14 +137,8 @@ void mcache_close(struct mcache *c) {
 
 void mcache_open(struct mcache *c) {
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
-        struct store *st = &c->store[spc];
-        struct store_cold *cold = &c->cold[spc];
-        if (cold->cap == 0 || !mcache_is_closed(c, (uint8_t)spc))
-            continue;
-        size_t limit = ga_max(GA_STORE_LIMIT_BYTES / st->elemsize, GA_STORE_LIMIT_MIN);
-        st->top = cold->base;
-        st->limit = cold->base + ga_min(ga_min(limit, GA_STORE_LIMIT_MAX), cold->cap);
-        cold->batch = GA_STORE_LIMIT_MIN / 2;
+        if (c->cold[spc].cap != 0 && mcache_is_closed(c, (uint8_t)spc))
+            open_store(c, spc);
     }
 }
 
@@ -272,6 +285,16 @@ void mcache_enter_slow(struct mcache *c) {
     }
 }
 
+void mcache_stop(struct mcache *c) {
+    atomic_fetch_or(&c->gate, GA_GATE_STOP);
+    if (c->heap->caches->have_barrier)
+        os_barrier();
+    while (atomic_load(&c->busy))
+        os_yield();
+}
+
+void mcache_start(struct mcache *c) { atomic_fetch_and(&c->gate, ~GA_GATE_STOP); }
+
 void world_stop(struct mheap *h) {
     struct mcaches *cs = h->caches;
     mutex_lock(&cs->lock);
@@ -291,7 +314,7 @@ void world_stop(struct mheap *h) {
 void world_start(struct mheap *h) {
     struct mcaches *cs = h->caches;
     for (struct mcache *c = cs->first; c != NULL; c = c->next)
-        atomic_fetch_and(&c->gate, ~GA_GATE_STOP);
+        mcache_start(c);
     mutex_unlock(&cs->orphan_lock);
     mutex_unlock(&cs->lock);
 }

@@ -20,6 +20,10 @@
  * Refill takes a batch from the central, overflow gives back the lower half.  Batches start small
  * and grow; a store's limit grows only when slots that it gave back were asked for again.
  *
+ * Aging (mcache_age.c).  At each tick of the scavenger a store gives back the slots beyond those that
+ * were handed out since the last one; a store that was not used at all is shut: it has no slots and
+ * no room (limit == base), so its next use takes the slow path, which opens it again.
+ *
  * Stopping.  inspect and fork need all caches at rest.  An owner that is not known to be at rest (the
  * caller of world_stop holds its GIL) brackets its use with mcache_enter and mcache_leave: busy and
  * gate are a Dekker handshake whose fence on the owner's side is replaced by membarrier on the other
@@ -60,6 +64,7 @@ struct store_cold {
     uint32_t cap;         /* 0: this cache does not serve the class */
     uint32_t batch;       /* slots of the next refill */
     uint64_t granted;     /* what left was ever raised by: granted - left were handed out */
+    uint64_t seen;        /* how many had been handed out when the cache last aged */
     struct mspan *cached; /* the span that refills come from */
 };
 
@@ -84,6 +89,11 @@ struct mcache {
     int64_t next_sample; /* bytes to the next sample among tiny and large blocks */
     struct stackcache stackcache;
     struct tiny tiny;
+    uint64_t seen_tiny;         /* tiny blocks and parts made, when the cache last aged */
+    size_t seen_stacks;         /* bytes of stacks kept, then */
+    bool was_tight;             /* when the heap became tight, this cache was emptied */
+    _Atomic bool used;          /* it may hold something */
+    _Atomic bool age_wanted;    /* the owner is to age it: nobody else could */
     struct mcache *next, *prev; /* caches.first */
     struct free_slot *slots;    /* memory of all stores */
 };
@@ -102,6 +112,10 @@ struct mcaches {
     uint64_t sample_rate;
     bool have_barrier;
     bool closed; /* new caches start closed */
+    /* How the scavenger may use the cache of an interpreter, if its owner is at rest.  Set once; NULL:
+     * it may not. */
+    bool (*hold_interp)(struct mcache *c);
+    void (*let_go_interp)(struct mcache *c);
 };
 
 /* Fills in h->caches.  False: out of memory. */
@@ -127,7 +141,22 @@ void mcache_count_bytes(struct mcache *c, size_t nbytes);
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc);
 /* Makes room in a full open store. */
 void mcache_overflow(struct mcache *c, spanclass_t spc);
+/* Gives the n coldest slots of a store back. */
+void mcache_give_back(struct mcache *c, unsigned spc, size_t n);
 
+/* ---- mcache_age.c: by the owner, or while it is stopped -------------------------------------- */
+
+/* Ages one store, or all that the cache has. */
+void mcache_age_store(struct mcache *c, unsigned spc);
+void mcache_age(struct mcache *c);
+/* Ages all caches of the heap: those whose owner can't be stopped are asked to do it themselves. */
+void mcaches_age(struct mheap *h);
+/* Slow paths call it: what others want of this cache.  Throws nothing away but what is spare. */
+void mcache_obey(struct mcache *c);
+
+/* Stops one cache, whose owner brackets its use, until mcache_start.  mcaches.lock must be held. */
+void mcache_stop(struct mcache *c);
+void mcache_start(struct mcache *c);
 /* Stops all caches of the heap, the caller's own included, until world_start. */
 void world_stop(struct mheap *h);
 void world_start(struct mheap *h);

@@ -3,31 +3,32 @@
 
 #include "fatal.h"
 
-static uint32_t spans_to_keep(spanclass_t spc) {
-    if (spanclass_sizeclass(spc) == 0)
-        return 0;
-    size_t span_bytes = (size_t)class_to_allocnpages[spanclass_sizeclass(spc)] << GA_PAGE_SHIFT;
-    return (uint32_t)ga_max(GA_CENTRAL_KEEP_BYTES / span_bytes, 1);
+static void init_central(struct mcentral *mc, unsigned i) {
+    mutex_init(&mc->lock, GA_RANK_CENTRAL, "mcentral");
+    mc->tiny = i == GA_TINY_CENTRAL;
+    mc->spanclass = mc->tiny ? GA_TINY_SPAN_CLASS : (spanclass_t)i;
+    for (unsigned fill = 0; fill < GA_CENTRAL_FILLS; fill++)
+        mspan_list_init(&mc->nonempty[fill]);
+    mspan_list_init(&mc->empty);
+    unsigned sizeclass = spanclass_sizeclass(mc->spanclass);
+    if (sizeclass == 0)
+        return;
+    size_t span_bytes = (size_t)class_to_allocnpages[sizeclass] << GA_PAGE_SHIFT;
+    mc->keep = (uint32_t)ga_max(GA_CENTRAL_KEEP_BYTES / span_bytes, 1);
+    mc->fill_magic = (uint32_t)(((GA_CENTRAL_FILLS - 1) << 16) / (span_bytes / class_to_size[sizeclass]));
 }
 
 struct mcentral *mcentral_new_set(struct mheap *h) {
     struct mcentral *set =
         persistentalloc(&h->persistent, GA_NUM_CENTRALS * sizeof *set, GA_CACHE_LINE, NULL);
-    for (unsigned i = 0; set != NULL && i < GA_NUM_CENTRALS; i++) {
-        struct mcentral *mc = &set[i];
-        mutex_init(&mc->lock, GA_RANK_CENTRAL, "mcentral");
-        mc->tiny = i == GA_TINY_CENTRAL;
-        mc->spanclass = mc->tiny ? GA_TINY_SPAN_CLASS : (spanclass_t)i;
-        mc->keep = spans_to_keep(mc->spanclass);
-        mspan_list_init(&mc->nonempty);
-        mspan_list_init(&mc->empty);
-    }
-    if (set != NULL) {
-        mutex_lock(&h->lock);
-        set->next_set = h->central_sets;
-        h->central_sets = set;
-        mutex_unlock(&h->lock);
-    }
+    if (set == NULL)
+        return NULL;
+    for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
+        init_central(&set[i], i);
+    mutex_lock(&h->lock);
+    set->next_set = h->central_sets;
+    h->central_sets = set;
+    mutex_unlock(&h->lock);
     return set;
 }
 
@@ -38,13 +39,52 @@ void mcentral_destroy_sets(struct mheap *h) {
     h->central_sets = NULL;
 }
 
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+static void unlink_span(struct mcentral *mc, struct mspan *s) {
+    if (mc->sweep == s)
+        mc->sweep = mcentral_after(mc, s);
+    mspan_list_remove(s->list, s);
+}
+
+/* Unlinks an idle span. */
+static void unlink_idle(struct mcentral *mc, struct mspan *s) {
+    unlink_span(mc, s);
+    mc->least_idle = (uint32_t)ga_min(mc->least_idle, mc->nonempty[0].length);
+}
+
+/* Files s, no longer cached or with another number of slots out, where it belongs now.  If it is idle
+ * and too many, it is unlinked instead and goes back to the heap. */
+static void refile(struct mheap *h, struct mcentral *mc, struct mspan *s) {
+    if (s->cached != NULL || s->alloc_count == s->nelems)
+        return;
+    struct mspan_list *l = &mc->nonempty[mcentral_fill(mc, s)];
+    if (s->list == l)
+        return;
+    unlink_span(mc, s);
+    if (s->alloc_count == 0 && (l->length >= mc->keep || mheap_is_tight(h)))
+        mheap_free(h, s);
+    else
+        mspan_list_insert(l, s);
+}
+
+/* ---- taking --------------------------------------------------------------------------------- */
+
+static struct mspan *fullest(const struct mcentral *mc) {
+    for (unsigned fill = GA_CENTRAL_FILLS; fill-- > 0;)
+        if (mc->nonempty[fill].first != NULL)
+            return mc->nonempty[fill].first;
+    return NULL;
+}
+
 /* Go's cacheSpan: a span with room, moved to empty because a cache now has it; grow(): a fresh one
  * from the heap. */
 static struct mspan *cache_span(struct mheap *h, struct mcentral *mc, bool may_grow) {
-    struct mspan *s = mc->nonempty.first;
-    if (s != NULL) {
-        mc->nidle -= s->alloc_count == 0;
-        mspan_list_remove(&mc->nonempty, s);
+    struct mspan *s = fullest(mc);
+    if (s != NULL && s->alloc_count == 0) {
+        unlink_idle(mc, s);
+    } else if (s != NULL) {
+        unlink_span(mc, s);
     } else if (!may_grow || (s = mheap_alloc(h, mc->spanclass, mc->tiny)) == NULL) {
         return NULL;
     } else {
@@ -52,6 +92,14 @@ static struct mspan *cache_span(struct mheap *h, struct mcentral *mc, bool may_g
     }
     mspan_list_insert_back(&mc->empty, s);
     return s;
+}
+
+static size_t take_slots(struct mheap *h, struct mspan *s, size_t want, void **out) {
+    size_t n = mspan_take(s, want, out);
+    s->touched = s->central->tick;
+    for (size_t i = 0; GA_UNLIKELY(s->os_released != 0) && i < n; i++)
+        mcentral_unrelease_slot(h, s, mspan_objindex(s, (uintptr_t)out[i] - s->start_addr));
+    return n;
 }
 
 size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, struct mspan **cached,
@@ -65,7 +113,7 @@ size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, str
                 break;
             s->cached = c;
         }
-        n += mspan_take(s, want - n, out + n);
+        n += take_slots(h, s, want - n, out + n);
         if (n < want) { /* s is full: it stays in empty, nobody's */
             s->cached = NULL;
             s = NULL;
@@ -77,52 +125,37 @@ size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, str
     return n;
 }
 
-/* Files s, no longer cached or no longer full, where it belongs now.  Unlinks an idle span that is
- * too many and returns it: the caller gives it to the heap. */
-static struct mspan *refile(struct mcentral *mc, struct mspan *s) {
-    if (s->cached != NULL || s->alloc_count == s->nelems)
-        return NULL;
-    if (s->list == &mc->empty) {
-        mspan_list_remove(&mc->empty, s);
-        mspan_list_insert(&mc->nonempty, s);
-    }
-    if (s->alloc_count != 0)
-        return NULL;
-    if (mc->nidle < mc->keep) {
-        mc->nidle++;
-        return NULL;
-    }
-    mspan_list_remove(&mc->nonempty, s);
-    return s;
-}
+/* ---- giving back ---------------------------------------------------------------------------- */
 
-/* Puts one slot back into s, whose central is locked. */
-static void put_slot(struct mheap *h, struct mspan *s, uintptr_t addr) {
-    bool was_full = s->alloc_count == s->nelems;
-    mspan_put(s, mspan_objindex(s, addr - s->start_addr));
-    s->central->taken--;
-    if (!was_full && s->alloc_count != 0)
-        return;
-    struct mspan *spare = refile(s->central, s);
-    if (spare != NULL)
-        mheap_free(h, spare);
+/* Puts the slots at the front of the n that belong to one span back into it; returns how many.  Its
+ * central is locked. */
+static size_t put_slots(struct mheap *h, struct mspan *s, void **slots, size_t n) {
+    uintptr_t start = s->start_addr;
+    size_t nbytes = mspan_bytes(s), i = 0;
+    for (; i < n && (uintptr_t)slots[i] - start < nbytes; i++)
+        mspan_put(s, mspan_objindex(s, (uintptr_t)slots[i] - start));
+    s->central->taken -= i;
+    s->touched = s->central->tick;
+    refile(h, s->central, s);
+    return i;
 }
 
 void mcentral_put(struct mheap *h, void **slots, size_t n) {
     struct mcentral *locked = NULL; /* nearly always one central for the whole batch */
-    for (size_t i = 0; i < n; i++) {
-        uintptr_t addr = (uintptr_t)slots[i];
-        struct mspan *s = arena_span_of(&h->map, addr);
+    if (n == 0)
+        return;
+    mheap_mark_active(h);
+    for (size_t i = 0; i < n;) {
+        struct mspan *s = arena_span_of(&h->map, (uintptr_t)slots[i]);
         if (s->central != locked) {
             if (locked != NULL)
                 mutex_unlock(&locked->lock);
             locked = s->central;
             mutex_lock(&locked->lock);
         }
-        put_slot(h, s, addr);
+        i += put_slots(h, s, slots + i, n - i);
     }
-    if (locked != NULL)
-        mutex_unlock(&locked->lock);
+    mutex_unlock(&locked->lock);
 }
 
 void mcentral_uncache_span(struct mheap *h, struct mspan **cached) {
@@ -132,21 +165,23 @@ void mcentral_uncache_span(struct mheap *h, struct mspan **cached) {
     struct mcentral *mc = s->central;
     mutex_lock(&mc->lock);
     s->cached = NULL;
-    struct mspan *spare = refile(mc, s);
-    if (spare != NULL)
-        mheap_free(h, spare);
+    refile(h, mc, s);
     *cached = NULL;
     mutex_unlock(&mc->lock);
 }
 
-void mcentral_release_idle(struct mheap *h, struct mcentral *mc) {
+size_t mcentral_nspans(const struct mcentral *mc) {
+    size_t n = mc->empty.length;
+    for (unsigned fill = 0; fill < GA_CENTRAL_FILLS; fill++)
+        n += mc->nonempty[fill].length;
+    return n;
+}
+
+void mcentral_release_idle(struct mheap *h, struct mcentral *mc, size_t n) {
     mutex_lock(&mc->lock);
-    for (struct mspan *s = mc->nonempty.first, *next; s != NULL && mc->nidle != 0; s = next) {
-        next = s->next;
-        if (s->alloc_count != 0)
-            continue;
-        mc->nidle--;
-        mspan_list_remove(&mc->nonempty, s);
+    for (; n != 0 && mc->nonempty[0].last != NULL; n--) {
+        struct mspan *s = mc->nonempty[0].last;
+        unlink_idle(mc, s);
         mheap_free(h, s);
     }
     mutex_unlock(&mc->lock);

@@ -87,6 +87,8 @@ static size_t released_pages(struct mheap *h, const struct mspan *s) {
 static void insert_free_locked(struct mheap *h, struct mspan *s) {
     s->state = MSPAN_FREE;
     s->scavenged = released_pages(h, s) == s->npages;
+    if (s->scavenged)
+        s->needzero = 0;
     arena_set_free_span(&h->map, s);
     treap_insert(&h->free, s);
 }
@@ -167,6 +169,17 @@ static void split_off_locked(struct mheap *h, struct mspan *s, size_t npages, st
     insert_free_locked(h, rest);
 }
 
+/* The pages of run, out of the treap, are about to be used. */
+static void unrelease_locked(struct mheap *h, const struct mspan *run) {
+    size_t fresh = arena_count_released(&h->map, run->start_addr, run->npages);
+    if (fresh == 0)
+        return;
+    os_used(&h->os, (void *)run->start_addr, mspan_bytes(run));
+    arena_set_released(&h->map, run->start_addr, run->npages, false);
+    h->released -= (uint64_t)fresh << GA_PAGE_SHIFT;
+    mheap_keep_limit_locked(h);
+}
+
 /* A run of npages whose start is aligned to align_pages, out of the treap, state not yet set. */
 static struct mspan *take_run_locked(struct mheap *h, size_t npages, size_t align_pages) {
     size_t need = npages + align_pages - 1;
@@ -196,12 +209,7 @@ static struct mspan *take_run_locked(struct mheap *h, size_t npages, size_t alig
         s->npages = (uint32_t)lead;
         insert_free_locked(h, s);
     }
-    size_t fresh = arena_count_released(&h->map, run->start_addr, npages);
-    if (fresh != 0) {
-        os_used(&h->os, (void *)run->start_addr, mspan_bytes(run));
-        arena_set_released(&h->map, run->start_addr, npages, false);
-        h->released -= (uint64_t)fresh << GA_PAGE_SHIFT;
-    }
+    unrelease_locked(h, run);
     return run;
 }
 
@@ -211,6 +219,11 @@ static void set_page_in_use(struct mheap *h, const struct mspan *s, bool in_use)
     *w = in_use ? *w | mask : *w & ~mask;
 }
 
+static void note_peak_locked(struct mheap *h) {
+    uint64_t *peak = &h->scavenge.peaks[h->scavenge.tick];
+    *peak = ga_max(*peak, h->pages_in_use + h->pages_manual);
+}
+
 static void publish_in_use_locked(struct mheap *h, struct mspan *s, uint8_t class) {
     s->state = MSPAN_IN_USE;
     s->scavenged = 0;
@@ -218,6 +231,7 @@ static void publish_in_use_locked(struct mheap *h, struct mspan *s, uint8_t clas
     set_page_in_use(h, s, true);
     h->pages_in_use += s->npages;
     h->peak_in_use = ga_max(h->peak_in_use, h->pages_in_use);
+    note_peak_locked(h);
 }
 
 struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
@@ -238,6 +252,7 @@ struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
         s->tiny_parts = meta.tiny_parts;
         s->central = NULL;
         s->cached = NULL;
+        s->os_released = 0;
         mspan_init_slots(s, spc);
         publish_in_use_locked(h, s, tiny ? GA_PAGE_TINY : spc);
     }
@@ -282,6 +297,7 @@ struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages) {
         s->alloc_count = 0;
         arena_set_span(&h->map, s, 0);
         h->pages_manual += s->npages;
+        note_peak_locked(h);
     }
     mutex_unlock(&h->lock);
     return s;
@@ -295,7 +311,23 @@ static void count_large_free(struct mheap *h, const struct mspan *s) {
     l->free_bytes += s->elemsize;
 }
 
+/* Of what had been given back inside s, whole pages of ours stay so; of others the rest is backed, so
+ * they count as kept. */
+static void keep_released_locked(struct mheap *h, struct mspan *s) {
+    size_t os_page = os_page_size(), per_page = GA_PAGE_SIZE / os_page;
+    uint32_t whole = ((uint32_t)1 << per_page) - 1, released = s->os_released;
+    for (size_t i = 0; i < s->npages; i++) {
+        if ((released >> (i * per_page) & whole) != whole)
+            continue;
+        arena_set_released(&h->map, s->start_addr + (i << GA_PAGE_SHIFT), 1, true);
+        h->released += GA_PAGE_SIZE;
+    }
+    mheap_count_inuse_released(h, -(int64_t)(ga_popcount64(released) * os_page));
+    s->os_released = 0;
+}
+
 void mheap_free(struct mheap *h, struct mspan *s) {
+    mheap_mark_active(h);
     mutex_lock(&h->lock);
     if (s->state == MSPAN_MANUAL) {
         GA_CHECK(s->alloc_count == 0);
@@ -313,18 +345,31 @@ void mheap_free(struct mheap *h, struct mspan *s) {
         free_slot_meta_locked(h, s->nelems, &meta);
         set_page_in_use(h, s, false);
         h->pages_in_use -= s->npages;
+        if (s->os_released != 0)
+            keep_released_locked(h, s);
     }
     s->needzero = 1;
     coalesce_locked(h, s);
+    if (mheap_is_tight(h))
+        mheap_keep_limit_locked(h);
     mutex_unlock(&h->lock);
 }
 
-/* Gives the pages of free span s back that fill whole pages of the system: those may be larger than
- * ours, and what is left over at the ends shares them with neighbours.  Returns the fresh bytes. */
-static size_t release_locked(struct mheap *h, struct mspan *s) {
-    uintptr_t low = ga_align_up(s->start_addr, os_page_size());
-    uintptr_t high = ga_align_down(mspan_end(s), os_page_size());
-    if (s->scavenged || low >= high)
+/* Whole pages of the system only: those may be larger than ours, and what is left over at the ends
+ * shares them with neighbours.  Then a run goes back as a whole. */
+static bool highest_kept(struct mheap *h, const struct mspan *s, size_t max_pages, uintptr_t *low,
+                         uintptr_t *high) {
+    size_t os_page = os_page_size();
+    if (os_page <= GA_PAGE_SIZE)
+        return arena_highest_kept(&h->map, s->start_addr, mspan_end(s), max_pages, low, high);
+    *low = ga_align_up(s->start_addr, os_page);
+    *high = ga_align_down(mspan_end(s), os_page);
+    return *low < *high;
+}
+
+size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages) {
+    uintptr_t low, high;
+    if (s->scavenged || !highest_kept(h, s, max_pages, &low, &high))
         return 0;
     size_t npages = (high - low) >> GA_PAGE_SHIFT;
     size_t fresh = npages - arena_count_released(&h->map, low, npages);
@@ -332,22 +377,9 @@ static size_t release_locked(struct mheap *h, struct mspan *s) {
         return 0;
     treap_remove(&h->free, s);
     arena_set_released(&h->map, low, npages, true);
-    if (npages == s->npages)
-        s->needzero = 0;
     h->released += (uint64_t)fresh << GA_PAGE_SHIFT;
-    insert_free_locked(h, s); /* its key may have grown: it may be met again, and skipped */
+    insert_free_locked(h, s);
     return fresh << GA_PAGE_SHIFT;
-}
-
-size_t mheap_free_os_memory(struct mheap *h) {
-    size_t given = 0;
-    mutex_lock(&h->lock);
-    for (struct mspan *s = treap_first(&h->free), *next; s != NULL; s = next) {
-        next = treap_next(s);
-        given += release_locked(h, s);
-    }
-    mutex_unlock(&h->lock);
-    return given;
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */
@@ -378,6 +410,8 @@ bool mheap_init(struct mheap *h, enum arena_layout layout, size_t linear_bytes) 
     mutex_init(&h->lock, GA_RANK_HEAP, "mheap");
     persistentalloc_init(&h->persistent, &h->os);
     treap_init(&h->free, os_entropy());
+    h->memory_limit = UINT64_MAX;
+    h->scavenge.over = true;
     fixalloc_init(&h->spanalloc, sizeof(struct mspan), 0, &h->persistent, &h->mspan_sys);
     h->spanalloc.zero = false; /* a dead span's state must stay readable for allspans */
     const size_t bits_bytes[3] = {16, 64, GA_MAX_SLOTS_PER_SPAN / 8};

@@ -11,6 +11,7 @@
  *   mapped = pages of spans in use, manual and free, in bytes
  *   pages_in_use = sum of npages over spans in use
  *   released = GA_PAGE_SIZE * released bits, all of them in free spans
+ *   inuse_released = bytes of the os_released pages of spans in use
  *   no two free spans are neighbours
  * Lock: `lock`, taken under any mcentral.lock, never the other way round.  Functions named _locked
  * want it held.  Failure: NULL, nothing changed. */
@@ -23,11 +24,21 @@
 struct mcentral;
 struct mcaches;
 struct stackpools;
+struct scavenger;
 
 /* Objects above GA_MAX_SMALL_SIZE, by noscan. */
 struct large_stats {
     uint64_t mallocs, frees;           /* objects */
     uint64_t malloc_bytes, free_bytes; /* whole pages */
+};
+
+/* What mheap_scavenge.c knows.  Guarded by mheap.lock. */
+struct scavenge {
+    uint64_t peaks[GA_SCAVENGE_TICKS + 1]; /* the most pages in use in each of the last ticks */
+    unsigned tick;                         /* index of the one that goes on */
+    struct treap_key upto;                 /* runs behind it have been looked at in this tick */
+    bool over;                             /* all have */
+    uint64_t bytes;                        /* given back so far, by the clock and the limit */
 };
 
 struct mheap {
@@ -49,6 +60,14 @@ struct mheap {
     uint64_t mapped;        /* bytes that are Ready */
     uint64_t released;      /* bytes of them that have been given back, or never used */
     struct large_stats large[2];
+    struct scavenge scavenge;
+    uint64_t memory_limit; /* bytes; UINT64_MAX: none */
+
+    /* ---- atomic ---- */
+    _Atomic uint64_t inuse_released; /* bytes given back inside of spans in use */
+    _Atomic bool tight;  /* near the memory limit: nothing spare is kept */
+    _Atomic bool active; /* something was freed since the scavenger last looked */
+    void (*wake)(struct mheap *h); /* told when active becomes true; set once, or NULL */
 
     /* ---- memory classes: bytes from the system for our own structures; atomic ---- */
     _Atomic uint64_t mspan_sys, mcache_sys, gc_sys;
@@ -58,6 +77,7 @@ struct mheap {
     struct mcentral *central_sets; /* all sets, newest first */
     struct mcaches *caches;
     struct stackpools *stacks;
+    struct scavenger *scavenger;
 };
 
 /* False: out of memory, and h holds nothing. */
@@ -73,8 +93,47 @@ struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages);
 /* s: in use, all slots free (a large object: its slot may be taken), or manual. */
 void mheap_free(struct mheap *h, struct mspan *s);
 
+/* The pages of free span s that are not given back yet go back, the highest max_pages of them.
+ * Returns the bytes: 0 also where the system refuses. */
+size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages);
+
+/* ---- mheap_scavenge.c ----------------------------------------------------------------------- */
+
 /* Gives all free runs back to the system.  Returns the bytes that were not given back before. */
 size_t mheap_free_os_memory(struct mheap *h);
+/* Bytes that are given back now, free runs and inside of spans; pages of spans in use and manual. */
+uint64_t mheap_given_back(struct mheap *h);
+uint64_t mheap_pages_in_use(struct mheap *h);
+/* Begins the next tick of the scavenger. */
+void mheap_scavenge_tick(struct mheap *h);
+/* npages in use have turned out not to be needed: past peaks count without them. */
+void mheap_scavenge_lower_peaks(struct mheap *h, uint64_t npages);
+/* Bytes that are kept beyond the goal. */
+size_t mheap_scavenge_surplus(struct mheap *h);
+/* Gives up to nbytes back, of one run, the biggest and highest first.  0: none is left in this
+ * tick. */
+size_t mheap_scavenge(struct mheap *h, size_t nbytes);
+/* Bytes of memory that the heap takes from the system right now. */
+uint64_t mheap_ready_bytes_locked(const struct mheap *h);
+/* nbytes, UINT64_MAX for none; returns the former limit. */
+uint64_t mheap_set_memory_limit(struct mheap *h, uint64_t nbytes);
+/* The heap has come to take more memory: keeps the limit, if giving back can. */
+void mheap_keep_limit_locked(struct mheap *h);
+
+GA_INLINE bool mheap_is_tight(const struct mheap *h) {
+    return GA_UNLIKELY(atomic_load_explicit(&h->tight, memory_order_relaxed));
+}
+GA_INLINE void mheap_count_inuse_released(struct mheap *h, int64_t nbytes) {
+    atomic_fetch_add_explicit(&h->inuse_released, (uint64_t)nbytes, memory_order_relaxed);
+}
+/* Called wherever something has been freed that a cache, a central or the heap now keeps. */
+GA_INLINE void mheap_mark_active(struct mheap *h) {
+    if (GA_LIKELY(atomic_load_explicit(&h->active, memory_order_relaxed)))
+        return;
+    atomic_store_explicit(&h->active, true, memory_order_relaxed);
+    if (h->wake != NULL)
+        h->wake(h);
+}
 
 /* The span in any state that addr lies in; needs the lock, since free runs come and go. */
 struct mspan *mheap_span_of_locked(struct mheap *h, uintptr_t addr);

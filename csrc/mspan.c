@@ -151,6 +151,38 @@ void mspan_put(struct mspan *s, unsigned i) {
         s->alloc_cache |= (uint64_t)1 << (i - s->freeindex);
 }
 
+/* ---- pages of the system -------------------------------------------------------------------- */
+
+/* Is any of slots [from, to) out? */
+static bool any_taken(const struct mspan *s, unsigned from, unsigned to) {
+    for (unsigned i = from; i < to; i = (i | 63) + 1) {
+        uint64_t taken = s->alloc_bits[i / 64] >> (i % 64);
+        if (to - i < 64)
+            taken &= ((uint64_t)1 << (to - i)) - 1;
+        if (taken != 0)
+            return true;
+    }
+    return false;
+}
+
+uint32_t mspan_vacant_os_pages(const struct mspan *s, size_t os_page) {
+    uint32_t vacant = 0;
+    if (os_page > GA_PAGE_SIZE) /* the span may share it with its neighbours */
+        return 0;
+    for (size_t at = 0, i = 0; at < mspan_bytes(s); at += os_page, i++) {
+        unsigned first = mspan_objindex(s, at), last = mspan_objindex(s, at + os_page - 1);
+        if (!any_taken(s, (unsigned)ga_min(first, s->nelems), (unsigned)ga_min(last + 1, s->nelems)))
+            vacant |= (uint32_t)1 << i;
+    }
+    return vacant;
+}
+
+uint32_t mspan_os_pages_of_slot(const struct mspan *s, unsigned i, size_t os_page) {
+    size_t at = i * s->elemsize;
+    unsigned first = (unsigned)(at / os_page), last = (unsigned)((at + s->elemsize - 1) / os_page);
+    return ((uint32_t)2 << last) - ((uint32_t)1 << first);
+}
+
 /* ---- checks --------------------------------------------------------------------------------- */
 
 static void check_slots(const struct mspan *s) {

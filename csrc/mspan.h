@@ -5,13 +5,16 @@
  * here, one bit per slot, is set while the slot is out of the span: live, or waiting in the store of
  * some mcache.  So live is a subset of alloc_bits, and alloc_count = popcount(alloc_bits).
  *
+ * Pages of the system that hold no slot which is out may have been given back while the span is in
+ * use: os_released says which.  They read zero, and come back with the next slot that is taken there.
+ *
  * States: dead (the struct is on the free list of its fixalloc), free (in the heap's treap), in use
  * (cut into slots, or one large object), manual (a stack span).  Only mheap.c changes the state.
  *
  * Locks: a free span belongs to mheap.lock.  Of a span in use, alloc_bits, alloc_count, freeindex,
- * alloc_cache and the list links belong to the mcentral.lock of its span class; start_addr, npages,
- * elemsize, nelems, spanclass do not change while it is in use and may be read by anyone who holds a
- * block of it. */
+ * alloc_cache, os_released, touched and the list links belong to the mcentral.lock of its span class;
+ * start_addr, npages, elemsize, nelems, spanclass do not change while it is in use and may be read by
+ * anyone who holds a block of it. */
 #ifndef GA_MSPAN_H
 #define GA_MSPAN_H
 
@@ -52,6 +55,8 @@ struct mspan {
     uint16_t nelems;
     uint16_t alloc_count; /* slots out of the span */
     uint16_t nfresh;      /* slots from here on were never handed out */
+    uint32_t os_released : 24; /* in use: which pages of the system are given back */
+    uint32_t touched : 8;      /* tick in which a slot last went out or came back */
     uint64_t inline_bits; /* alloc_bits of a span of at most 64 slots */
 };
 
@@ -92,6 +97,11 @@ unsigned mspan_next_free_index(struct mspan *s);
 size_t mspan_take(struct mspan *s, size_t want, void **out);
 /* Puts slot i back: it must be out. */
 void mspan_put(struct mspan *s, unsigned i);
+/* The pages of the system, os_page bytes each, that lie in s and hold no part of a slot that is out:
+ * bit i is the i-th from the start. */
+uint32_t mspan_vacant_os_pages(const struct mspan *s, size_t os_page);
+/* The pages of the system that slot i lies in. */
+uint32_t mspan_os_pages_of_slot(const struct mspan *s, unsigned i, size_t os_page);
 /* Walks the span's own invariants; throws. */
 void mspan_check(const struct mspan *s);
 

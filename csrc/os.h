@@ -47,10 +47,17 @@ bool os_barrier_init(void);
 void os_barrier(void);
 
 uint64_t os_nanotime(void); /* monotonic, ns */
+uint64_t os_cputime_of_others(void); /* ns that all other threads of the process have run */
 uint64_t os_entropy(void);  /* 64 unpredictable bits for seeds */
 /* Writes all of it to a file descriptor; errors are ignored (there is nobody left to tell). */
 void os_write(int fd, const char *text, size_t nbytes);
 void os_yield(void);
+
+/* The calling thread, as the system knows it; its name, for tools that list threads; and whether a
+ * thread of this process that has been joined is gone for the system as well. */
+int os_thread_id(void);
+void os_thread_name(const char *name);
+bool os_thread_gone(int id);
 
 /* Bytes that the control groups of this process allow it (os_cgroup.c); UINT64_MAX: no limit.  root
  * comes before every path that is read: "", but for tests. */

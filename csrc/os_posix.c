@@ -11,6 +11,7 @@
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -123,10 +124,17 @@ bool os_barrier_init(void) {
 
 void os_barrier(void) { GA_CHECK(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0); }
 
-uint64_t os_nanotime(void) {
+static uint64_t clock_ns(clockid_t clock) {
     struct timespec t;
-    GA_CHECK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+    GA_CHECK(clock_gettime(clock, &t) == 0);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t os_nanotime(void) { return clock_ns(CLOCK_MONOTONIC); }
+
+uint64_t os_cputime_of_others(void) {
+    uint64_t own = clock_ns(CLOCK_THREAD_CPUTIME_ID); /* first: it grows in between */
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own;
 }
 
 uint64_t os_entropy(void) {
@@ -150,3 +158,9 @@ void os_write(int fd, const char *text, size_t nbytes) {
 }
 
 void os_yield(void) { sched_yield(); }
+
+int os_thread_id(void) { return (int)syscall(SYS_gettid); }
+
+void os_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+bool os_thread_gone(int id) { return syscall(SYS_tgkill, getpid(), id, 0) != 0; }

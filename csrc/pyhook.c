@@ -315,6 +315,7 @@ static void *arena_alloc(void *ctx, size_t size) {
     if (!is_serving() || (mode != PYHOOK_LAUNCH && size >= PYMALLOC_ARENA_MIN))
         return previous_arena.alloc(previous_arena.ctx, size);
     struct mcache *c = enter(OBJ);
+    mcache_obey(c);
     void *p = stack_alloc(&heap, &c->stackcache, size);
     leave(OBJ, c);
     return p;
@@ -327,6 +328,7 @@ static void arena_free(void *ctx, void *p, size_t size) {
         return;
     }
     struct mcache *c = enter(OBJ);
+    mcache_obey(c);
     bool done = stack_free(&heap, &c->stackcache, p, size);
     leave(OBJ, c);
     if (!done)
@@ -340,8 +342,13 @@ static void make_heap(void) {
     struct settings s;
     settings_read(&s);
     heap_ready = heap_init(&heap, s.layout, s.linear_bytes) &&
-                 procs_init(&heap) &&
+                 scavenger_init(&heap) && procs_init(&heap) &&
                  pthread_atfork(procs_prepare_fork, procs_parent_fork, procs_child_fork) == 0;
+    if (!heap_ready)
+        return;
+    scavenger_set_delay(&heap, s.scavenge_delay_ns);
+    mheap_set_memory_limit(&heap, s.memory_limit);
+    background_init(&heap);
 }
 
 struct mheap *pyhook_heap(void) {

@@ -14,13 +14,17 @@ void treap_init(struct treap *t, uint64_t seed) {
     rng_seed(&t->rng, seed);
 }
 
-/* Negative, zero or positive as the key of a sorts before, at or behind that of b. */
+/* Negative, zero or positive as a sorts before, at or behind b. */
+static int order_of(struct treap_key a, struct treap_key b) {
+    if (a.npages != b.npages)
+        return a.npages < b.npages ? -1 : 1;
+    if (a.scavenged != b.scavenged)
+        return a.scavenged < b.scavenged ? -1 : 1;
+    return (a.addr > b.addr) - (a.addr < b.addr);
+}
+
 static int key_cmp(const struct mspan *a, const struct mspan *b) {
-    if (a->npages != b->npages)
-        return a->npages < b->npages ? -1 : 1;
-    if (a->scavenged != b->scavenged)
-        return a->scavenged < b->scavenged ? -1 : 1;
-    return (a->start_addr > b->start_addr) - (a->start_addr < b->start_addr);
+    return order_of(treap_key_of(a), treap_key_of(b));
 }
 
 /* The link that leads to s. */
@@ -127,7 +131,18 @@ static struct mspan *rightmost(struct mspan *s) {
 
 struct mspan *treap_first(const struct treap *t) { return leftmost(t->root); }
 
-struct mspan *treap_last(const struct treap *t) { return rightmost(t->root); }
+struct mspan *treap_last(const struct treap *t, struct treap_key upto) {
+    struct mspan *best = NULL, *node = t->root;
+    while (node != NULL) {
+        if (order_of(treap_key_of(node), upto) <= 0) {
+            best = node; /* only something further right is better */
+            node = node->treap_right;
+        } else {
+            node = node->treap_left;
+        }
+    }
+    return best;
+}
 
 struct mspan *treap_next(const struct mspan *s) {
     if (s->treap_right != NULL)

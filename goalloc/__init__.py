@@ -28,8 +28,12 @@ __all__ = [
     "get_include",
     "install",
     "installed",
+    "memory_limit",
     "memstats",
     "mode",
+    "scavenge_delay",
+    "set_memory_limit",
+    "set_scavenge_delay",
     "size_class_of",
     "size_classes",
     "snapshot",
@@ -49,7 +53,11 @@ if TYPE_CHECKING:
         class_stats,
         free_os_memory,
         get_include,
+        memory_limit,
         memstats,
+        scavenge_delay,
+        set_memory_limit,
+        set_scavenge_delay,
         snapshot,
         span_of,
         spans,
@@ -64,7 +72,8 @@ _HOME = {
     "heap": "Heap",
     "hooks": "install installed mode uninstall",
     "process": (
-        "arenas check class_stats free_os_memory get_include memstats snapshot span_of spans"
+        "arenas check class_stats free_os_memory get_include memory_limit memstats scavenge_delay "
+        "set_memory_limit set_scavenge_delay snapshot span_of spans"
     ),
     "sizes": "SizeClass size_class_of size_classes",
     "snapshots": "Snapshot SnapshotDiff",

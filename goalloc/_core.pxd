@@ -26,9 +26,14 @@ cdef extern from "mheap.h" nogil:
         LAYOUT_LINEAR
     struct mcentral:
         pass
+    struct scavenger:
+        uint64_t delay
     struct mheap:
         os os
         mcentral *central
+        scavenger *scavenger
+        uint64_t memory_limit
+    uint64_t mheap_set_memory_limit(mheap *h, uint64_t nbytes)
 
 cdef extern from "mcache.h" nogil:
     struct mcache:
@@ -38,7 +43,6 @@ cdef extern from "mcache.h" nogil:
     mcache *mcache_new(mheap *h, mcache_kind kind, mcentral *central)
 
 cdef extern from "malloc.h" nogil:
-    size_t heap_free_os_memory(mheap *h)
     enum misuse:
         MISUSE_NONE
     mheap *heap_new(arena_layout layout, size_t linear_bytes)
@@ -52,6 +56,14 @@ cdef extern from "malloc.h" nogil:
     int misuse_message(mheap *h, misuse why, const char *op, const void *p, char *buf,
                        size_t nbytes)
 
+cdef extern from "scavenger.h" nogil:
+    const uint64_t GA_SCAVENGE_NEVER
+    uint64_t scavenger_set_delay(mheap *h, uint64_t delay)
+    size_t heap_free_os_memory(mheap *h)
+
+cdef extern from "background.h" nogil:
+    void background_poke()
+
 cdef extern from "inspect.h" nogil:
     struct by_size_row: # has no name in C: only to be reached through memstats.by_size[i]
         uint64_t size, mallocs, frees
@@ -60,6 +72,7 @@ cdef extern from "inspect.h" nogil:
         uint64_t heap_alloc, heap_sys, heap_idle, heap_inuse, heap_released, heap_objects
         uint64_t stack_inuse, stack_sys, mspan_inuse, mspan_sys, mcache_inuse, mcache_sys
         uint64_t buck_hash_sys, gc_sys, other_sys
+        uint64_t inuse_released, scavenged_bytes, scavenge_ns
         by_size_row by_size[1]
     struct class_stats:
         uint32_t spanclass, sizeclass, noscan

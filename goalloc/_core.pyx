@@ -29,6 +29,7 @@ cdef extern from *:
     const Py_ssize_t PY_SSIZE_T_MAX
 
 PAGE_SIZE = GA_PAGE_SIZE
+SCAVENGE_NEVER = GA_SCAVENGE_NEVER
 
 cdef enum:
     # Longer than any line of misuse_message and inspect_check.
@@ -79,6 +80,7 @@ cdef tuple memstats_tuple(const memstats *m):
         m.heap_alloc, m.heap_sys, m.heap_idle, m.heap_inuse, m.heap_released, m.heap_objects,
         m.stack_inuse, m.stack_sys, m.mspan_inuse, m.mspan_sys, m.mcache_inuse, m.mcache_sys,
         m.buck_hash_sys, m.gc_sys, m.other_sys,
+        m.inuse_released, m.scavenged_bytes, m.scavenge_ns,
     )
     by_size = []
     cdef unsigned i
@@ -310,6 +312,18 @@ cdef class Heap:
         return heap_free_os_memory(self.heap)
 
     @cython.critical_section
+    def set_memory_limit(self, nbytes):
+        """nbytes, None for none; returns the former limit."""
+        self.need_open()
+        cdef uint64_t limit = UINT64_MAX if nbytes is None else nbytes_of(nbytes)
+        cdef uint64_t before = mheap_set_memory_limit(self.heap, limit)
+        return None if before == UINT64_MAX else before
+
+    def memory_limit(self):
+        self.need_open()
+        return None if self.heap.memory_limit == UINT64_MAX else self.heap.memory_limit
+
+    @cython.critical_section
     def _fail_os_call(self, k, bint onwards):
         self.need_cache()
         cdef uint64_t nth = nbytes_of(k)
@@ -330,6 +344,23 @@ def process_heap():
     cdef Heap view = Heap.__new__(Heap)
     view.heap = heap
     return view
+
+
+def set_scavenge_delay(uint64_t ns):
+    """Of the heap of the process; SCAVENGE_NEVER for never.  Returns the former one."""
+    cdef mheap *heap = pyhook_heap()
+    if heap == NULL:
+        raise MemoryError("no memory for the heap of the process")
+    cdef uint64_t before = scavenger_set_delay(heap, ns)
+    background_poke()
+    return before
+
+
+def scavenge_delay():
+    cdef mheap *heap = pyhook_heap()
+    if heap == NULL:
+        raise MemoryError("no memory for the heap of the process")
+    return heap.scavenger.delay
 
 
 # ---- amounts as text ----------------------------------------------------------------------------

@@ -34,7 +34,8 @@ MemStatsFields = namedtuple(
     "alloc total_alloc sys mallocs frees "
     "heap_alloc heap_sys heap_idle heap_inuse heap_released heap_objects "
     "stack_inuse stack_sys mspan_inuse mspan_sys mcache_inuse mcache_sys "
-    "buck_hash_sys gc_sys other_sys by_size",
+    "buck_hash_sys gc_sys other_sys "
+    "heap_inuse_released scavenged_bytes scavenge_ns by_size",
 )
 ClassStatsFields = namedtuple(
     "ClassStatsFields",

@@ -39,6 +39,9 @@ class MemStatsFields(NamedTuple):
     buck_hash_sys: int
     gc_sys: int
     other_sys: int
+    heap_inuse_released: int
+    scavenged_bytes: int
+    scavenge_ns: int
     by_size: tuple[BySize, ...]
 
 class ClassStatsFields(NamedTuple):

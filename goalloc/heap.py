@@ -71,8 +71,25 @@ class HeapView:
             raise HeapError(damage)
 
     def free_os_memory(self) -> int:
-        """Gives all free runs of pages back to the system; returns how many bytes that was."""
+        """Gives everything back to the system that can be; returns how many bytes that was.
+
+        That is what caches and centrals keep, all free runs of pages, and the pages inside of spans
+        in use that hold no live block.
+        """
         return self._core.free_os_memory()
+
+    def memory_limit(self) -> int | None:
+        """The soft limit in bytes, or None."""
+        return self._core.memory_limit()
+
+    def set_memory_limit(self, nbytes: SupportsIndex | None) -> int | None:
+        """Go's SetMemoryLimit: a soft limit in bytes, None for none; returns the former one.
+
+        It is on sys - heap_released - heap_inuse_released.  When more memory is needed than that,
+        free runs are given back first; near the limit nothing spare is kept.  No allocation fails
+        because of it.
+        """
+        return self._core.set_memory_limit(nbytes)
 
 
 class Heap(HeapView):

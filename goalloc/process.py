@@ -53,8 +53,51 @@ def check() -> None:
 
 
 def free_os_memory() -> int:
-    """Gives all free runs of pages back to the system; returns how many bytes that was."""
+    """Gives everything back to the system that can be; returns how many bytes that was.
+
+    It goes by itself when it was not needed for a while (set_scavenge_delay); this is for the moment
+    before a long rest, or a fork.
+    """
     return _view().free_os_memory()
+
+
+def scavenge_delay() -> float | None:
+    """Seconds after which memory that is not needed goes back to the system; None: never."""
+    ns = _core.scavenge_delay()
+    return None if ns == _core.SCAVENGE_NEVER else ns / 1e9
+
+
+def set_scavenge_delay(seconds: float | None) -> float | None:
+    """Sets that delay and returns the former one; None, or infinity, turns the scavenger off.
+
+    GOALLOC_SCAVENGE_DELAY sets it from the start.
+    """
+    before = scavenge_delay()
+    if seconds is None or seconds == float("inf"):
+        ns = _core.SCAVENGE_NEVER
+    elif not seconds >= 0:
+        raise ValueError(f"a delay in seconds, at least 0, or None: {seconds!r}")
+    else:
+        ns = min(round(seconds * 1e9), _core.SCAVENGE_NEVER - 1)
+    _core.set_scavenge_delay(ns)
+    return before
+
+
+def memory_limit() -> int | None:
+    """The soft memory limit in bytes; None: there is none."""
+    return _view().memory_limit()
+
+
+def set_memory_limit(nbytes: SupportsIndex | str | None) -> int | None:
+    """Go's SetMemoryLimit for the heap of the process; returns the former limit.
+
+    nbytes   bytes, or a size such as "512MiB"; "cgroup": 95 % of the limit of the process's control
+             groups (none if there is none); None or "off": no limit
+    GOALLOC_MEMORY_LIMIT sets it from the start.  Heap.set_memory_limit says what it does.
+    """
+    if isinstance(nbytes, str):
+        nbytes = _core.parse_memory_limit(nbytes)
+    return _view().set_memory_limit(nbytes)
 
 
 def get_include() -> str:

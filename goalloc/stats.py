@@ -36,11 +36,16 @@ class BySize(Record, BySizeFields):
 
 
 class MemStats(Record, MemStatsFields):
-    """Go's runtime.MemStats.  All numbers are bytes, except mallocs, frees and heap_objects.
+    """Go's runtime.MemStats.  All numbers are bytes, except mallocs, frees, heap_objects, scavenge_ns.
 
     sys = heap_sys + stack_sys + mspan_sys + mcache_sys + buck_hash_sys + gc_sys + other_sys
     heap_sys = heap_idle + heap_inuse
     heap_objects = mallocs - frees
+
+    Not Go's: heap_inuse_released is the part of heap_inuse that lies inside of spans and has been given
+    back, so memory taken from the system is sys - heap_released - heap_inuse_released;
+    scavenged_bytes is what the scavenger and the memory limit gave back so far, scavenge_ns how long
+    (nanoseconds) the scavenger has worked.
     """
 
     __slots__ = ()

@@ -9,7 +9,7 @@ import pytest
 # floor os.
 FLOORS = """
     config base fatal lock rng os persistent fixalloc sizeclass_table sizeclass mspan treap arena
-    mheap mcentral sampler tiny stack mcache malloc inspect check report settings
+    mheap mcentral sampler tiny stack mcache malloc scavenger background inspect check report settings
     interp pyhook
 """.split()
 KNOW_PYTHON = {"interp", "pyhook"}

@@ -57,6 +57,22 @@ def test_what_makes_sense_is_taken_silently(python, name):
 
 
 @needs_replaceable
+@pytest.mark.parametrize(
+    "env, expected",
+    [
+        ({}, "1.0 None"),
+        ({"GOALLOC_SCAVENGE_DELAY": "0.25"}, "0.25 None"),
+        ({"GOALLOC_SCAVENGE_DELAY": "off"}, "None None"),
+        ({"GOALLOC_MEMORY_LIMIT": "2GiB"}, "1.0 2147483648"),
+        ({"GOALLOC_MEMORY_LIMIT": "off"}, "1.0 None"),
+    ],
+)
+def test_the_heap_gets_what_was_asked_for(in_mode, env, expected):
+    code = "import goalloc; print(goalloc.scavenge_delay(), goalloc.memory_limit())"
+    assert in_mode(code, env=env) == expected + "\n"
+
+
+@needs_replaceable
 def test_import_mode_reads_the_same(python):
     done = python(
         "-c", "import goalloc; goalloc.install()\n" + CODE, env={"GOALLOC_MEMORY_LIMIT": "lots"}

@@ -30,6 +30,11 @@ def ledger_lines(m: MemStats, classes: Sequence[ClassStats] = ()) -> list[Line]:
             (3, "free slots", sum(c.free_bytes for c in classes)),
             (3, "behind the last slot", sum(c.tail_bytes for c in classes)),
         ]
+    if m.heap_inuse_released and not classes:
+        lines += [
+            (3, "held", m.heap_inuse - m.heap_inuse_released),
+            (3, "given back inside spans", m.heap_inuse_released),
+        ]
     return lines + [
         (2, "idle", m.heap_idle),
         (3, "kept", m.heap_idle - m.heap_released),

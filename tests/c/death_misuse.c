@@ -31,7 +31,7 @@ static void commit(const char *crime, char *small, char *tiny, char *large) {
         release(block);
         mcache_release_all(c);
         for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
-            mcentral_release_idle(h, &h->central[i]);
+            mcentral_release_idle(h, &h->central[i], SIZE_MAX);
         mheap_free_os_memory(h);
         release(block);
     } else if (strncmp(crime, "free_interior_", 14) == 0) {

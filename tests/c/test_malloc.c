@@ -302,7 +302,7 @@ static void test_misuse_after_span_is_gone(void) {
     release(&r, wide);
     mcache_release_all(r.c);
     for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
-        mcentral_release_idle(r.h, &r.h->central[i]);
+        mcentral_release_idle(r.h, &r.h->central[i], SIZE_MAX);
     CHECK_EQ(r.h->pages_in_use, 0);
     for (int scavenged = 0; scavenged < 2; scavenged++) {
         check_misuse(&r, small, MISUSE_DOUBLE_FREE, "");

@@ -11,9 +11,9 @@ static size_t nelems(spanclass_t spc) {
 }
 
 static void check_lists(const struct mcentral *mc, size_t nonempty, size_t empty, size_t nidle) {
-    CHECK_EQ(mc->nonempty.length, nonempty);
+    CHECK_EQ(mcentral_nspans(mc) - mc->empty.length, nonempty);
     CHECK_EQ(mc->empty.length, empty);
-    CHECK_EQ(mc->nidle, nidle);
+    CHECK_EQ(mc->nonempty[0].length, nidle);
 }
 
 static void test_take_and_put(void) {
@@ -45,7 +45,7 @@ static void test_take_and_put(void) {
     check_lists(mc, 1, 0, 1);
     CHECK_EQ(s->alloc_count, 0);
     CHECK_EQ(mc->taken, 0);
-    mcentral_release_idle(r.h, mc);
+    mcentral_release_idle(r.h, mc, SIZE_MAX);
     check_lists(mc, 0, 0, 0);
     CHECK_EQ(r.h->pages_in_use, 0);
     rig_close(&r);
@@ -109,17 +109,17 @@ static void test_hysteresis(void) {
         CHECK_EQ(r.h->pages_in_use << GA_PAGE_SHIFT, nspans * span_bytes);
         for (size_t i = 0; i < nspans; i++) {
             mcentral_put(r.h, out + i * n, n);
-            CHECK_EQ(mc->nidle, ga_min(i + 1, keep));
+            CHECK_EQ(mc->nonempty[0].length, ga_min(i + 1, keep));
         }
         CHECK_EQ(r.h->pages_in_use << GA_PAGE_SHIFT, keep * span_bytes);
         CHECK_EQ(mcentral_take(r.h, mc, r.c, &cached, 1, out), 1); /* from one that was kept */
-        CHECK_EQ(mc->nidle, keep - 1);
+        CHECK_EQ(mc->nonempty[0].length, keep - 1);
         CHECK_EQ(r.h->pages_in_use << GA_PAGE_SHIFT, keep * span_bytes);
         mcentral_put(r.h, out, 1);
         mcentral_uncache_span(r.h, &cached);
-        mcentral_release_idle(r.h, mc);
+        mcentral_release_idle(r.h, mc, SIZE_MAX);
         CHECK_EQ(r.h->pages_in_use, 0);
-        CHECK_EQ(mc->nidle, 0);
+        CHECK_EQ(mc->nonempty[0].length, 0);
         rig_close(&r);
     }
 }
@@ -163,7 +163,7 @@ static void test_sets(void) {
     mcentral_put(r.h, out, 4);
     check_lists(&other[SPC], 1, 0, 1);
     check_lists(&r.h->central[SPC], 0, 0, 0);
-    mcentral_release_idle(r.h, &other[SPC]);
+    mcentral_release_idle(r.h, &other[SPC], SIZE_MAX);
     rig_close(&r);
 }
 

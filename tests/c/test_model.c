@@ -137,7 +137,7 @@ static void run(enum arena_layout layout, enum mcache_kind kind, uint64_t seed) 
     for (int i = 0; i < NCACHES; i++)
         mcache_release_all(m.cache[i]);
     for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
-        mcentral_release_idle(m.rig.h, &m.rig.h->central[i]);
+        mcentral_release_idle(m.rig.h, &m.rig.h->central[i], SIZE_MAX);
     check_memstats_slow(m.rig.h);
     CHECK_EQ(m.rig.h->pages_in_use, 0);
     mheap_free_os_memory(m.rig.h);

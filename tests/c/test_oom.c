@@ -93,7 +93,7 @@ static void end(struct run *t) {
         CHECK(stack_free(h, &t->rig.c->stackcache, t->stack[--t->nstacks], GA_STACK_MIN));
     mcache_release_all(t->rig.c);
     for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
-        mcentral_release_idle(h, &h->central[i]);
+        mcentral_release_idle(h, &h->central[i], SIZE_MAX);
     check_memstats(h);
     check_memstats_slow(h);
     CHECK_EQ(h->pages_in_use, 0);

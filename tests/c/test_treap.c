@@ -89,7 +89,7 @@ static void test_iterate(struct rng *rng) {
     for (s = treap_first(&f.treap); s != NULL; s = treap_next(s), i++)
         CHECK_EQ(s, i < NGO ? &f.spans[go_order[i]] : NULL);
     CHECK_EQ(i, NGO);
-    for (s = treap_last(&f.treap); s != NULL; s = treap_prev(s), i--)
+    for (s = treap_last(&f.treap, treap_key_max()); s != NULL; s = treap_prev(s), i--)
         CHECK_EQ(s, i > 0 ? &f.spans[go_order[i - 1]] : NULL);
     CHECK_EQ(i, 0);
 }
@@ -118,7 +118,7 @@ static void test_erase_all(struct rng *rng) {
         treap_check(&f.treap);
     }
     CHECK_EQ(treap_first(&f.treap), NULL);
-    CHECK_EQ(treap_last(&f.treap), NULL);
+    CHECK_EQ(treap_last(&f.treap, treap_key_max()), NULL);
     CHECK_EQ(f.treap.nspans, 0);
     CHECK_EQ(f.treap.npages, 0);
 }
@@ -180,7 +180,7 @@ static struct mspan *model_find(const struct model *m, size_t npages) {
 }
 
 static void compare(const struct treap *t, const struct model *m) {
-    const struct mspan *up = treap_first(t), *down = treap_last(t);
+    const struct mspan *up = treap_first(t), *down = treap_last(t, treap_key_max());
     treap_check(t);
     CHECK_EQ(t->nspans, m->len);
     for (size_t i = 0; i < m->len && up != NULL && down != NULL; i++) {

@@ -1,0 +1,112 @@
+/* What a cache keeps without need: slots that nobody takes, spans that nobody refills from.
+ *
+ * The scavenger ages every cache at each tick.  It may do so itself while the owner is stopped: a
+ * thread by its gate, an interpreter when its GIL is free (mcaches.hold_interp), callers without a
+ * cache by the lock of theirs.  An interpreter at work is asked instead, and obeys in its next slow
+ * path.
+ * Lock: mcaches.lock, held for one pass over the list. */
+#include "mcache.h"
+
+static uint64_t tiny_made(const struct mcache *c) { return c->tiny.blocks + c->tiny.allocs; }
+
+static size_t stacks_kept(const struct mcache *c) {
+    size_t n = 0;
+    for (unsigned order = 0; order < GA_STACK_ORDERS; order++)
+        n += c->stackcache.order[order].nbytes;
+    return n;
+}
+
+void mcache_age_store(struct mcache *c, unsigned spc) {
+    struct store *st = &c->store[spc];
+    struct store_cold *cold = &c->cold[spc];
+    if (cold->cap == 0 || mcache_is_closed(c, (uint8_t)spc) || st->limit == cold->base)
+        return;
+    uint64_t handed_out = mcache_nmalloc(c, spc), used = handed_out - cold->seen;
+    size_t have = (size_t)(st->top - cold->base);
+    size_t keep = mheap_is_tight(c->heap) ? 0 : ga_min(used, have);
+    cold->seen = handed_out;
+    if (have > keep)
+        mcache_give_back(c, spc, have - keep);
+    if (used != 0)
+        return;
+    mcentral_uncache_span(c->heap, &cold->cached);
+    st->limit = st->top; /* shut */
+}
+
+/* Tiny blocks, stacks; and whether anything is left in c at all. */
+static void age_rest(struct mcache *c) {
+    bool tiny_idle = tiny_made(c) == c->seen_tiny, stacks_idle = stacks_kept(c) == c->seen_stacks;
+    if (tiny_idle)
+        tiny_release(c->heap, &c->tiny);
+    if (stacks_idle)
+        stackcache_release(c->heap, &c->stackcache);
+    c->seen_tiny = tiny_made(c);
+    c->seen_stacks = stacks_kept(c);
+    bool used = !tiny_idle || !stacks_idle;
+    for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
+        used |= c->cold[spc].cap != 0 && c->store[spc].limit != c->cold[spc].base;
+    atomic_store_explicit(&c->used, used, memory_order_relaxed);
+}
+
+void mcache_age(struct mcache *c) {
+    atomic_store_explicit(&c->age_wanted, false, memory_order_relaxed);
+    for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
+        mcache_age_store(c, spc);
+    age_rest(c);
+}
+
+void mcache_obey(struct mcache *c) {
+    bool tight = mheap_is_tight(c->heap);
+    atomic_store_explicit(&c->used, true, memory_order_relaxed);
+    if (GA_UNLIKELY(tight && !c->was_tight))
+        mcache_release_all(c);
+    else if (GA_UNLIKELY(atomic_load_explicit(&c->age_wanted, memory_order_relaxed)))
+        mcache_age(c);
+    c->was_tight = tight;
+}
+
+/* Store by store, so that who wants the GIL waits for one of them at most. */
+static void age_interp(struct mcaches *cs, struct mcache *c) {
+    bool held = cs->hold_interp != NULL;
+    for (unsigned spc = 2; held && spc < GA_NUM_SPAN_CLASSES; spc++) {
+        if ((held = cs->hold_interp(c))) {
+            mcache_age_store(c, spc);
+            cs->let_go_interp(c);
+        }
+    }
+    if (held && (held = cs->hold_interp(c))) {
+        age_rest(c);
+        cs->let_go_interp(c);
+    }
+    if (!held)
+        atomic_store_explicit(&c->age_wanted, true, memory_order_relaxed);
+}
+
+static void age_any(struct mcaches *cs, struct mcache *c) {
+    switch (c->kind) {
+    case MCACHE_THREAD:
+        mcache_stop(c);
+        mcache_age(c);
+        mcache_start(c);
+        break;
+    case MCACHE_ORPHAN:
+        mutex_lock(&cs->orphan_lock);
+        mcache_age(c);
+        mutex_unlock(&cs->orphan_lock);
+        break;
+    case MCACHE_INTERP:
+        age_interp(cs, c);
+        break;
+    default: /* the owner of a heap of its own asks for it */
+        break;
+    }
+}
+
+void mcaches_age(struct mheap *h) {
+    struct mcaches *cs = h->caches;
+    mutex_lock(&cs->lock);
+    for (struct mcache *c = cs->first; c != NULL; c = c->next)
+        if (atomic_load_explicit(&c->used, memory_order_relaxed))
+            age_any(cs, c);
+    mutex_unlock(&cs->lock);
+}

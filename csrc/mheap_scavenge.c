@@ -1,0 +1,156 @@
+/* Scavenging: which free pages the heap keeps, and which go back to the system.
+ *
+ * The goal (Go's scavengeGoal): keep as many pages backed as were in use at once during the last
+ * GA_SCAVENGE_TICKS ticks, which make up a delay.  A program that frees and allocates the same memory
+ * again within a delay so never faults it in anew, whichever runs it lies in; one that has come to
+ * need less gives the surplus back, the biggest runs and the highest addresses first.
+ *
+ * The memory limit is kept by giving free runs back at the moment when the heap takes more.  What
+ * then is still too much is in use: the heap is tight, and centrals and caches keep nothing spare
+ * until it is not.  An allocation never fails because of the limit.
+ * Lock: mheap.lock. */
+#include "mheap.h"
+
+static uint64_t in_use_locked(const struct mheap *h) { return h->pages_in_use + h->pages_manual; }
+
+/* Free pages that are not given back. */
+static uint64_t kept_locked(const struct mheap *h) {
+    return h->free.npages - (h->released >> GA_PAGE_SHIFT);
+}
+
+uint64_t mheap_pages_in_use(struct mheap *h) {
+    mutex_lock(&h->lock);
+    uint64_t npages = in_use_locked(h);
+    mutex_unlock(&h->lock);
+    return npages;
+}
+
+uint64_t mheap_given_back(struct mheap *h) {
+    mutex_lock(&h->lock);
+    uint64_t nbytes = h->released + atomic_load(&h->inuse_released);
+    mutex_unlock(&h->lock);
+    return nbytes;
+}
+
+size_t mheap_free_os_memory(struct mheap *h) {
+    size_t given = 0;
+    mutex_lock(&h->lock);
+    for (struct mspan *s = treap_first(&h->free), *next; s != NULL; s = next) {
+        next = treap_next(s);
+        for (size_t n; (n = mheap_release_locked(h, s, SIZE_MAX)) != 0;)
+            given += n; /* its key grows with the last piece: it may be met again, and skipped */
+    }
+    mutex_unlock(&h->lock);
+    return given;
+}
+
+/* ---- goal ----------------------------------------------------------------------------------- */
+
+static uint64_t goal_locked(const struct mheap *h) {
+    uint64_t goal = in_use_locked(h);
+    for (unsigned i = 0; i <= GA_SCAVENGE_TICKS; i++)
+        goal = ga_max(goal, h->scavenge.peaks[i]);
+    return goal;
+}
+
+static void look_at_all_again(struct scavenge *sc) {
+    sc->upto = treap_key_max();
+    sc->over = false;
+}
+
+void mheap_scavenge_tick(struct mheap *h) {
+    struct scavenge *sc = &h->scavenge;
+    mutex_lock(&h->lock);
+    sc->tick = (sc->tick + 1) % (GA_SCAVENGE_TICKS + 1);
+    sc->peaks[sc->tick] = in_use_locked(h);
+    look_at_all_again(sc);
+    mheap_keep_limit_locked(h);
+    mutex_unlock(&h->lock);
+}
+
+void mheap_scavenge_lower_peaks(struct mheap *h, uint64_t npages) {
+    mutex_lock(&h->lock);
+    for (unsigned i = 0; i <= GA_SCAVENGE_TICKS; i++)
+        h->scavenge.peaks[i] -= ga_min(h->scavenge.peaks[i], npages);
+    mutex_unlock(&h->lock);
+}
+
+size_t mheap_scavenge_surplus(struct mheap *h) {
+    mutex_lock(&h->lock);
+    uint64_t have = in_use_locked(h) + kept_locked(h), goal = goal_locked(h);
+    mutex_unlock(&h->lock);
+    return have > goal ? (have - goal) << GA_PAGE_SHIFT : 0;
+}
+
+/* Gives pages of one run back, from where the last call came to. */
+static size_t scavenge_locked(struct mheap *h, size_t max_pages) {
+    struct scavenge *sc = &h->scavenge;
+    struct mspan *s = sc->over ? NULL : treap_last(&h->free, sc->upto);
+    for (unsigned i = 0; s != NULL && i < GA_SCAVENGE_LOOK; i++) {
+        sc->upto = treap_key_of(s);
+        size_t n = mheap_release_locked(h, s, max_pages);
+        if (n != 0) { /* there may be more of s: it is the first to be met again */
+            sc->bytes += n;
+            return n;
+        }
+        s = treap_prev(s);
+    }
+    sc->over = s == NULL;
+    return 0;
+}
+
+size_t mheap_scavenge(struct mheap *h, size_t nbytes) {
+    size_t n = 0;
+    for (bool more = true; more && n == 0;) {
+        mutex_lock(&h->lock);
+        n = scavenge_locked(h, ga_max(nbytes >> GA_PAGE_SHIFT, 1));
+        more = !h->scavenge.over;
+        mutex_unlock(&h->lock);
+    }
+    return n;
+}
+
+/* ---- memory limit --------------------------------------------------------------------------- */
+
+uint64_t mheap_ready_bytes_locked(const struct mheap *h) {
+    uint64_t ours = atomic_load_explicit(&h->mspan_sys, memory_order_relaxed) +
+                    atomic_load_explicit(&h->mcache_sys, memory_order_relaxed) +
+                    atomic_load_explicit(&h->gc_sys, memory_order_relaxed) +
+                    atomic_load_explicit(&h->persistent.other, memory_order_relaxed);
+    return h->mapped - h->released + ours -
+           atomic_load_explicit(&h->inuse_released, memory_order_relaxed);
+}
+
+/* Gives free runs back until no more than nbytes are taken from the system, or none is left. */
+static void scavenge_down_to_locked(struct mheap *h, uint64_t nbytes) {
+    bool again = false;
+    for (uint64_t ready; (ready = mheap_ready_bytes_locked(h)) > nbytes && kept_locked(h) != 0;) {
+        size_t pages = (ready - nbytes + GA_PAGE_SIZE - 1) >> GA_PAGE_SHIFT;
+        if (scavenge_locked(h, ga_max(pages, GA_SCAVENGE_CHUNK >> GA_PAGE_SHIFT)) != 0)
+            continue;
+        if (h->scavenge.over && again)
+            return; /* what is kept the system won't take */
+        if (h->scavenge.over) {
+            look_at_all_again(&h->scavenge);
+            again = true;
+        }
+    }
+}
+
+void mheap_keep_limit_locked(struct mheap *h) {
+    if (GA_LIKELY(h->memory_limit == UINT64_MAX))
+        return;
+    scavenge_down_to_locked(h, h->memory_limit);
+    uint64_t near = h->memory_limit / 100 * GA_TIGHT_PERCENT;
+    atomic_store_explicit(&h->tight, mheap_ready_bytes_locked(h) > near, memory_order_relaxed);
+}
+
+uint64_t mheap_set_memory_limit(struct mheap *h, uint64_t nbytes) {
+    mutex_lock(&h->lock);
+    uint64_t before = h->memory_limit;
+    h->memory_limit = nbytes;
+    atomic_store_explicit(&h->tight, false, memory_order_relaxed);
+    mheap_keep_limit_locked(h);
+    mutex_unlock(&h->lock);
+    return before;
+}
