@@ -72,7 +72,7 @@ def count(
         with Player(
             python, contender, benchmark, libraries(contender, chosen), packages=packages,
             environment=_TUNABLES, wrapper=(*_CALLGRIND, f"--callgrind-out-file={out}"),
-            patience=_PATIENCE,
+            patience=_PATIENCE, pin=False,
         ) as player:  # fmt: skip
             name = player.first()
             while name is not None:

@@ -53,25 +53,25 @@ def _round(
     chosen: list[Contender],
     benchmark: Benchmark,
     packages: str,
-    seconds: float,
+    options: argparse.Namespace,
     loops: dict[str, int],
 ) -> tuple[dict[str, dict[str, list[float]]], dict[str, int]]:
     """One round of a file: {benchmark: {contender: times}}, {contender: peak bytes}."""
     times = {}
     with ExitStack() as stack:
-        players = {
-            contender.name: stack.enter_context(
-                Player(python, contender, benchmark, libraries(contender, chosen),
-                       packages=packages)
+        players = {}
+        for contender in chosen:
+            job = libraries(contender, chosen)
+            player = Player(
+                python, contender, benchmark, job, packages=packages, clock=options.clock
             )
-            for contender in chosen
-        }  # fmt: skip
+            players[contender.name] = stack.enter_context(player)
         names = {player.first() for player in players.values()}
         while names != {None}:
             if len(names) > 1:
                 raise ChildFailed(f"the contenders run different benchmarks: {names}")
             [name] = names
-            times[str(name)] = _play(players, str(name), seconds, loops)
+            times[str(name)] = _play(players, str(name), options.seconds, loops)
             names = {player.following() for player in players.values()}
         return times, {contender: player.peak for contender, player in players.items()}
 
@@ -85,7 +85,7 @@ def measure(
     loops: dict[str, int] = {}
     for number in range(options.rounds):
         order = chosen[number % len(chosen) :] + chosen[: number % len(chosen)]
-        times, peak = _round(python, order, benchmark, packages, options.seconds, loops)
+        times, peak = _round(python, order, benchmark, packages, options, loops)
         for name, by_contender in times.items():
             for contender, values in by_contender.items():
                 collected.setdefault(name, {}).setdefault(contender, []).extend(values)
@@ -123,7 +123,9 @@ def summarize(result: report.Result) -> None:
 def run(python: Interpreter, options: argparse.Namespace, file: Path) -> report.Result:
     chosen = contenders(python, options.contenders)
     result = headed("pyperformance", python, chosen)
-    result["settings"] = {"rounds": options.rounds, "seconds": options.seconds}
+    result["settings"] = {
+        "clock": options.clock, "rounds": options.rounds, "seconds": options.seconds,
+    }  # fmt: skip
     result |= {"rows": [], "peaks": [], "left_out": {}, "failed": {}}
     if options.resume and file.exists():
         result = json.loads(file.read_text())
@@ -166,6 +168,8 @@ def main(argv: list[str] | None = None) -> int:
     add("--benchmarks", nargs="+", metavar="NAME", help="`async*`: all that start so")
     add("--rounds", type=int, default=3, help="fresh processes of each contender")
     add("--seconds", type=float, default=0.6, help="of turns in a round, for each contender")
+    add("--clock", choices=("wall", "cpu"), default="wall",
+        help="cpu: the process's own time, where others use the same core")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="in place of a file in results/")
     add("--resume", action="store_true", help="keep what the result file holds")
     add("--quick", action="store_true", help="one short round: does it work here?")

@@ -12,6 +12,7 @@ import os
 import resource
 import runpy
 import sys
+import time
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -77,11 +78,12 @@ class Turns:
         sys.exit("the harness is gone")
 
 
-def run_file(path: str, args: list[str], turns: Turns) -> None:
+def run_file(path: str, args: list[str], clock: str, turns: Turns) -> None:
     sys.path.insert(0, os.path.join(HERE, "stand_in"))
     import pyperf
 
     pyperf.measure = turns.measure
+    pyperf.perf_counter = {"wall": time.perf_counter, "cpu": time.process_time}[clock]
     sys.argv = [path, *args]
     sys.path[0:0] = [os.path.dirname(path)]
     runpy.run_path(path, run_name="__main__")
@@ -90,9 +92,10 @@ def run_file(path: str, args: list[str], turns: Turns) -> None:
 def main() -> None:
     job = json.loads(sys.argv[1])
     require_allocator(job)
-    os.sched_setaffinity(0, {job["cpu"]})
+    if job["cpu"] is not None:
+        os.sched_setaffinity(0, {job["cpu"]})
     turns = Turns(job["reader"], job["writer"])
-    run_file(job["file"], job["args"], turns)
+    run_file(job["file"], job["args"], job["clock"], turns)
     turns.say(end=True, peak=peak())
 
 

@@ -3,8 +3,9 @@
     python benchmarks/summary.py            write it
     python benchmarks/summary.py --check    exit status 1 if it is not up to date
 
-One line for each pattern and each of a few sizes, with the newest Python that was measured; the
-tables with everything are in benchmarks/README.md.
+One line for each pattern and each of a few sizes, for each memory scenario, and for the service with
+its picture; all with the newest Python that was measured.  The tables with everything are in
+benchmarks/README.md.
 """
 
 import argparse
@@ -33,7 +34,16 @@ LINES = [
     ("replace", "1024"),
     ("mixed", "drawn"),
 ]
-CONTENDERS = ("stock", "goalloc", "tcmalloc", "mimalloc", "jemalloc")
+RSS_LINES = [("idle", "A"), ("idle", "B"), ("idle", "C"), ("idle", "D")]
+SERVICE_LINES = [("memory", "mean MiB"), ("memory", "peak MiB"), ("speed", "requests/s in bursts")]
+CONTENDERS = ("stock", "goalloc", "tcmalloc", "mimalloc", "jemalloc", "jemalloc-decay")
+_NAMES = {
+    "A": "A: many small dicts, all freed",
+    "B": "B: the same, 1 of 100 kept",
+    "C": "C: JSON parsed by 8 threads, freed",
+    "D": "D: bytearrays grown, freed",
+}
+_PICTURE = "service-rss.svg"
 _SECTION = re.compile(r"(<!-- results -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -55,7 +65,9 @@ def _cell(row: Result | None, digits: int) -> str:
 
 
 def _name(pattern: str, size: str) -> str:
-    return pattern if size == "drawn" else f"{pattern}, {int(size):,} B"
+    if size.isdigit():
+        return f"{pattern}, {int(size):,} B"
+    return pattern if size == "drawn" else _NAMES.get(size, size)
 
 
 def table(result: Result, lines: list[tuple[str, str]], digits: int) -> list[str]:
@@ -84,10 +96,14 @@ def section(results: Path) -> str:
     for kind, lines, digits, unit in (
         ("pairs", LINES, 1, "Nanoseconds for a malloc and its free"),
         ("instructions", LINES[:3], 0, "Instructions for the same"),
+        ("rss", RSS_LINES, 0, "Resident MiB after four scenarios, one after the other in a process"),
+        ("service", SERVICE_LINES, 0, "A service under load that comes and goes"),
     ):
         result = newest(kind, results)
         if result is not None:
             out += [f"{unit} ({_where(result)}):", "", *table(result, lines, digits), ""]
+    if (results / _PICTURE).exists():
+        out += [f"![Resident size of the service over time](benchmarks/results/{_PICTURE})", ""]
     return "\n".join(out) if out else "No results yet.\n"
 
 

@@ -1,6 +1,6 @@
 """Processes that run the same benchmark file under different allocators and take turns.
 
-All are pinned to one core.  Those whose turn it is not are stopped by a signal, so that a
+To be timed, all are pinned to one core.  Those whose turn it is not are stopped by a signal, so that a
 background thread can't spend another's time, and a clock runs on only for who is measured.
 """
 
@@ -38,13 +38,15 @@ class Player:
         environment: Mapping[str, str] = _NO_MORE,
         wrapper: tuple[str, ...] = (),
         patience: float = _PATIENCE,
+        clock: str = "wall",
+        pin: bool = True,
     ) -> None:
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
-        ends = {"reader": requests, "writer": answers, "cpu": core()}
-        text = json.dumps(
-            {**job, **ends, "file": str(benchmark.file), "args": list(benchmark.args)}
-        )
+        job = {
+            **job, "file": str(benchmark.file), "args": list(benchmark.args), "clock": clock,
+            "reader": requests, "writer": answers, "cpu": core() if pin else None,
+        }  # fmt: skip
         env = contender.environment() | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         env |= environment
         if packages:
@@ -52,7 +54,7 @@ class Player:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
         self._patience = patience
         self._process = subprocess.Popen(
-            [*wrapper, *contender.command(python, _CHILD, text)],
+            [*wrapper, *contender.command(python, _CHILD, json.dumps(job))],
             env=env, cwd=python.build_dir, pass_fds=(requests, answers),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors,
         )  # fmt: skip

@@ -56,12 +56,11 @@ static void measure(struct load *l, uint64_t now) {
 /* Steps for a moment; returns the ns to sleep. */
 static uint64_t work(struct load *l) {
     struct mheap *h = bg.heap;
-    uint64_t begin = os_nanotime();
-    measure(l, begin);
-    uint64_t next, ns;
+    uint64_t begin = os_cputime(), next, ns;
+    measure(l, os_nanotime());
     do {
-        next = scavenger_step(h, begin);
-        ns = os_nanotime() - begin;
+        next = scavenger_step(h, os_nanotime());
+        ns = os_cputime() - begin; /* not the clock's: we may have been kept waiting ourselves */
     } while (next == 0 && ns < WORK_QUANTUM);
     atomic_fetch_add(&h->scavenger->nanotime, ns);
     return next != 0 ? next : pause_after(ns, l->idle);

@@ -132,8 +132,10 @@ static uint64_t clock_ns(clockid_t clock) {
 
 uint64_t os_nanotime(void) { return clock_ns(CLOCK_MONOTONIC); }
 
+uint64_t os_cputime(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
+
 uint64_t os_cputime_of_others(void) {
-    uint64_t own = clock_ns(CLOCK_THREAD_CPUTIME_ID); /* first: it grows in between */
+    uint64_t own = os_cputime(); /* first: it grows in between */
     return clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own;
 }
 

@@ -1,9 +1,8 @@
 /* See scavenger.h for what it does when, malloc.c for the overview. */
 #include "scavenger.h"
 
-/* Ticks without anything freed until all has been seen to: a delay for the runs of the heap, and one
- * for the sweep of what was last touched when the first began. */
-#define QUIET_TICKS (3 * GA_SCAVENGE_TICKS)
+/* Ticks without anything freed until all has been seen to: a delay, and a whole sweep behind it. */
+#define QUIET_TICKS (GA_SCAVENGE_TICKS + 2 * GA_SWEEP_TICKS)
 
 bool scavenger_init(struct mheap *h) {
     h->scavenger = persistentalloc(&h->persistent, sizeof *h->scavenger, 0, NULL);
@@ -53,7 +52,7 @@ static void tick(struct mheap *h, struct scavenger *sv) {
     if (after < before)
         mheap_scavenge_lower_peaks(h, before - after);
     mheap_scavenge_tick(h);
-    if (sv->tick % GA_SCAVENGE_TICKS == 0 && sv->sweep_set == NULL)
+    if (sv->tick % GA_SWEEP_TICKS == 0 && sv->sweep_set == NULL)
         sweep_begin(h, sv);
 }
 

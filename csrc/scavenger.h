@@ -3,7 +3,7 @@
  * A delay is the time that memory must have been spare for; it is seen in ticks, GA_SCAVENGE_TICKS to
  * a delay.  At each tick caches and centrals age (mcache_age.c, mcentral_scavenge.c), which makes free
  * runs of what they kept; what the heap then has beyond its goal (mheap_scavenge.c) goes back bit by
- * bit.  Once per delay all spans with room are swept for vacant pages.
+ * bit.  Every few ticks all spans with room are swept for vacant pages.
  *
  * Nothing here waits or reads a clock: who calls scavenger_step says what time it is, and when to come
  * again is the answer.  background.c is who calls it for the heap of the process.
@@ -24,7 +24,7 @@ struct scavenger {
     struct mcentral *sweep_set; /* the central that is swept; NULL: no sweep goes on */
     unsigned sweep_index;
     uint64_t swept; /* bytes given back inside of spans so far; mcaches.lock */
-    _Atomic uint64_t nanotime; /* ns of work so far */
+    _Atomic uint64_t nanotime; /* ns of processor time so far */
 };
 
 /* Fills in h->scavenger.  False: out of memory. */
