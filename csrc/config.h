@@ -70,7 +70,7 @@
 #define GA_SCAVENGE_LOOK 256         /* free runs looked at under one holding of the heap's lock */
 #define GA_SWEEP_LOOK 32             /* spans looked into under one holding of a central's lock */
 #define GA_SCAVENGE_PERCENT 1        /* of the time, when the program is at work (Go's) */
-#define GA_SCAVENGE_PERCENT_IDLE 25  /* when it is not: nobody is kept waiting */
+#define GA_SCAVENGE_PERCENT_IDLE 50  /* when it is not: nobody is kept waiting */
 #define GA_TIGHT_PERCENT 95          /* of the memory limit: from here on nothing spare is kept */
 
 #define GA_LINEAR_SIZE_DEFAULT ((size_t)64 << 30) /* bytes reserved for the linear layout */
