@@ -284,6 +284,10 @@ struct mspan *arena_span_of(const struct arena_map *m, uintptr_t addr) {
     return ha == NULL ? NULL : ha->spans[arena_page(addr)];
 }
 
+struct mspan **arena_span_entry(const struct arena_map *m, uintptr_t addr) {
+    return &arena_of(m, addr)->spans[arena_page(addr)];
+}
+
 bool arena_is_ours(const struct arena_map *m, uintptr_t addr) {
     const struct heap_arena *ha = arena_of(m, addr);
     return ha != NULL && addr - ha->start < ha->reserved;

@@ -54,7 +54,8 @@ struct heap_arena {
     uint8_t own_pageclass[GA_PAGES_PER_ARENA];
     uint8_t own_page_was[GA_PAGES_PER_ARENA];
     struct mspan *own_spans[GA_PAGES_PER_ARENA];
-    uint64_t own_bitmap[2][GA_BITMAP_WORDS];
+    /* Aligned, so that threads at work in different pages never write to one line. */
+    uint64_t own_bitmap[2][GA_BITMAP_WORDS] GA_ALIGNED(GA_CACHE_LINE);
 };
 
 struct arena_hint {
@@ -153,6 +154,8 @@ GA_INLINE bool heap_bits_clear(const struct heap_arena *ha, uintptr_t addr, bool
 
 /* The span that a page belongs to, if addr's entry is valid (see the rule above); else NULL. */
 struct mspan *arena_span_of(const struct arena_map *m, uintptr_t addr);
+/* Where that entry is; addr must be in an arena. */
+struct mspan **arena_span_entry(const struct arena_map *m, uintptr_t addr);
 /* Is addr in a range that was reserved for this map? */
 bool arena_is_ours(const struct arena_map *m, uintptr_t addr);
 

@@ -53,7 +53,8 @@
 #define GA_BITMAP_WORDS (GA_ARENA_SIZE >> (GA_GRANULE_SHIFT + 6)) /* 64-bit words per arena */
 
 #define GA_STORE_CAP 1280        /* slots that a store of an interpreter's cache can grow to */
-#define GA_STORE_CAP_THREAD 256  /* the same for a thread's cache: there may be many of them */
+#define GA_STORE_CAP_THREAD 256  /* the same for a thread's cache: there may be many of them ... */
+#define GA_STORE_CAP_THREAD_BYTES (256 * GA_KIB) /* ... so its stores have a cap of bytes too */
 #define GA_STORE_LIMIT_BYTES (64 * GA_KIB) /* a store starts with at most this many bytes of slots */
 #define GA_STORE_LIMIT_MIN 8               /* ... but never with fewer slots than this */
 #define GA_STORE_LIMIT_MAX 256             /* ... nor with more */

@@ -180,10 +180,13 @@ static void init_stores(struct mcache *c, struct free_slot *slots) {
         c->store[spc].elemsize = class_to_size[spanclass_sizeclass((spanclass_t)spc)];
         if (!kind_serves(c->kind, spc))
             continue;
-        c->cold[spc].cap = (uint32_t)kind_cap(c->kind);
+        size_t cap = kind_cap(c->kind);
         slots->p = NULL; /* where popping ends */
         c->cold[spc].base = slots + 1;
-        slots += c->cold[spc].cap + 1;
+        slots += cap + 1;
+        if (c->shared)
+            cap = ga_min(cap, GA_STORE_CAP_THREAD_BYTES / c->store[spc].elemsize);
+        c->cold[spc].cap = (uint32_t)cap;
         draw_left(c, spc);
     }
     for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)

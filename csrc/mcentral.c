@@ -140,12 +140,21 @@ static size_t put_slots(struct mheap *h, struct mspan *s, void **slots, size_t n
     return i;
 }
 
+/* Slots of a batch may lie anywhere: their spans are brought near while others are at work. */
+static void prefetch_span(const struct mheap *h, void **slots, size_t i, size_t n) {
+    if (i + 16 < n)
+        __builtin_prefetch(arena_span_entry(&h->map, (uintptr_t)slots[i + 16]));
+    if (i + 8 < n)
+        __builtin_prefetch(&arena_span_of(&h->map, (uintptr_t)slots[i + 8])->elemsize);
+}
+
 void mcentral_put(struct mheap *h, void **slots, size_t n) {
     struct mcentral *locked = NULL; /* nearly always one central for the whole batch */
     if (n == 0)
         return;
     mheap_mark_active(h);
     for (size_t i = 0; i < n;) {
+        prefetch_span(h, slots, i, n);
         struct mspan *s = arena_span_of(&h->map, (uintptr_t)slots[i]);
         if (s->central != locked) {
             if (locked != NULL)

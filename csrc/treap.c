@@ -74,20 +74,8 @@ void treap_insert(struct treap *t, struct mspan *s) {
     t->npages += s->npages;
 }
 
-/* By key, not by the links of s, which mean something else in a span that is not in. */
-static bool contains(const struct treap *t, const struct mspan *s) {
-    const struct mspan *node = t->root;
-    while (node != NULL && node != s) {
-        int order = key_cmp(s, node);
-        if (order == 0)
-            return false;
-        node = order < 0 ? node->treap_left : node->treap_right;
-    }
-    return node != NULL;
-}
-
 void treap_remove(struct treap *t, struct mspan *s) {
-    if (GA_UNLIKELY(!contains(t, s)))
+    if (GA_UNLIKELY(*link_to(t, s) != s)) /* of one that is not in, the links are NULL */
         ga_throw("treap_remove: span %p of %zu pages at %p is not in", (void *)s,
                  (size_t)s->npages, (void *)s->start_addr);
     while (s->treap_left != NULL && s->treap_right != NULL) {
