@@ -8,7 +8,7 @@
  *               span, size class, live bit; the arena map finds it by address
  *   mspan       a run of 8 KiB pages, free or cut into slots of one size class
  *   mheap       all pages: free runs in a treap by best fit
- *   mcentral    the spans of one span class (size class and noscan), shared
+ *   mcentral    the spans of one span class (size class and noscan), shared; the fullest goes first
  *   mcache      free slots and a span per span class, owned by an interpreter or a thread: no locks
  *
  * Allocating a small block (up to 32 KiB) goes up this hierarchy only as far as it must:
@@ -29,7 +29,10 @@
  *      store of the class: store_push.
  *   2. The store is full: give the older half of it back to the spans, one lock for all.
  *   3. A span has all its slots back: the mcentral keeps a few of those; the next goes to the mheap.
- *   4. The mheap merges it with free neighbours; free runs can be given back to the system.
+ *   4. The mheap merges it with free neighbours.
+ *
+ * What was not needed for a while goes back to the system: a thread that the calls above know nothing
+ * of ages caches and centrals, and scavenges free runs and vacant pages inside spans (scavenger.h).
  *
  * Large blocks go straight to the mheap and back.  Noscan blocks below 16 bytes share slots
  * (tiny.h).  Sampling hangs on the slow half of step 1 of malloc: the store's countdown of blocks.
