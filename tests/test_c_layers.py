@@ -8,7 +8,7 @@ import pytest
 # Bottom up; a file includes only headers of floors before its own.  os_posix.c stands on floor os.
 FLOORS = """
     config base fatal lock rng os persistent fixalloc sizeclass_table sizeclass mspan treap arena
-    mheap mcentral sampler tiny stack mcache malloc inspect check report interp pyhook
+    mheap large mcentral sampler tiny stack mcache malloc inspect check report interp pyhook
 """.split()
 KNOW_PYTHON = {"interp", "pyhook"}
 MAX_FILE_LINES = 700
