@@ -294,7 +294,11 @@ bool arena_is_ours(const struct arena_map *m, uintptr_t addr) {
 }
 
 void arena_set_span(struct arena_map *m, struct mspan *s, uint8_t class) {
-    for (uintptr_t a = s->start_addr; a < mspan_end(s);) {
+    arena_extend_span(m, s, s->start_addr, class);
+}
+
+void arena_extend_span(struct arena_map *m, struct mspan *s, uintptr_t from, uint8_t class) {
+    for (uintptr_t a = from; a < mspan_end(s);) {
         struct heap_arena *ha = arena_of(m, a);
         size_t page = arena_page(a);
         size_t n = ga_min(GA_PAGES_PER_ARENA - page, (mspan_end(s) - a) >> GA_PAGE_SHIFT);
@@ -324,18 +328,19 @@ void arena_mark_freed(struct arena_map *m, const struct mspan *s, uint8_t was, u
     }
 }
 
-/* One step of a walk over the words of released bits that npages pages from addr touch. */
-struct released_walk {
+/* One step of a walk over the words of a bitmap of pages that npages pages from addr touch. */
+struct bits_walk {
     uint64_t *word;
     uint64_t mask;
 };
 
-static bool released_next(const struct arena_map *m, uintptr_t *addr, size_t *npages,
-                          struct released_walk *at) {
+/* The word of released or seam bits, by the offset of its array. */
+static bool bits_next(const struct arena_map *m, size_t array, uintptr_t *addr, size_t *npages,
+                      struct bits_walk *at) {
     if (*npages == 0)
         return false;
     size_t page = arena_page(*addr), bit = page & 63, n = ga_min(64 - bit, *npages);
-    at->word = &arena_of(m, *addr)->released[page >> 6];
+    at->word = (uint64_t *)((char *)arena_of(m, *addr) + array) + (page >> 6);
     at->mask = (n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << bit;
     *addr += n << GA_PAGE_SHIFT;
     *npages -= n;
@@ -343,8 +348,8 @@ static bool released_next(const struct arena_map *m, uintptr_t *addr, size_t *np
 }
 
 size_t arena_count_released(const struct arena_map *m, uintptr_t addr, size_t npages) {
-    size_t count = 0;
-    for (struct released_walk at; released_next(m, &addr, &npages, &at);)
+    size_t count = 0, array = offsetof(struct heap_arena, released);
+    for (struct bits_walk at; bits_next(m, array, &addr, &npages, &at);)
         count += ga_popcount64(*at.word & at.mask);
     return count;
 }
@@ -372,6 +377,49 @@ bool arena_highest_kept(const struct arena_map *m, uintptr_t addr, uintptr_t end
 }
 
 void arena_set_released(struct arena_map *m, uintptr_t addr, size_t npages, bool released) {
-    for (struct released_walk at; released_next(m, &addr, &npages, &at);)
+    size_t array = offsetof(struct heap_arena, released);
+    for (struct bits_walk at; bits_next(m, array, &addr, &npages, &at);)
         *at.word = released ? *at.word | at.mask : *at.word & ~at.mask;
+}
+
+size_t arena_unseamed(const struct arena_map *m, uintptr_t addr, size_t npages) {
+    npages = ga_min(npages, GA_PAGES_PER_ARENA - arena_page(addr));
+    size_t n = 1, left = npages - 1, array = offsetof(struct heap_arena, seam);
+    addr += GA_PAGE_SIZE; /* a seam at the very start is no matter */
+    for (struct bits_walk at; bits_next(m, array, &addr, &left, &at);) {
+        if ((*at.word & at.mask) != 0)
+            return n + ga_ctz64(*at.word & at.mask) - ga_ctz64(at.mask);
+        n += ga_popcount64(at.mask);
+    }
+    return n;
+}
+
+bool arena_has_seams(const struct arena_map *m, uintptr_t addr, size_t npages) {
+    size_t array = offsetof(struct heap_arena, seam);
+    if (m->nseams == 0)
+        return false;
+    for (struct bits_walk at; bits_next(m, array, &addr, &npages, &at);)
+        if ((*at.word & at.mask) != 0)
+            return true;
+    return false;
+}
+
+void arena_set_seam(struct arena_map *m, uintptr_t addr) {
+    struct heap_arena *ha = arena_of(m, addr);
+    if (ha == NULL || arena_page(addr) == 0)
+        return;
+    uint64_t *w = &ha->seam[arena_page(addr) >> 6], bit = (uint64_t)1 << (arena_page(addr) & 63);
+    m->nseams += (*w & bit) == 0;
+    *w |= bit;
+}
+
+void arena_set_mapping(struct arena_map *m, uintptr_t addr, size_t npages) {
+    size_t array = offsetof(struct heap_arena, seam), left = npages;
+    uintptr_t a = addr;
+    for (struct bits_walk at; bits_next(m, array, &a, &left, &at);) {
+        m->nseams -= ga_popcount64(*at.word & at.mask);
+        *at.word &= ~at.mask;
+    }
+    arena_set_seam(m, addr);
+    arena_set_seam(m, addr + (npages << GA_PAGE_SHIFT));
 }

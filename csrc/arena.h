@@ -14,6 +14,8 @@
  *   spans       a pointer per page.  Go's rule: a span in use or manual, every page; a free span, its
  *               first and last page only (inner entries are stale); never used, NULL.
  *   released    a bit per page: free, and given back to the system.
+ *   seam        a bit per page: a mapping of the kernel's may begin here, other than at the start of
+ *               an arena.  os_move makes them, os_renew removes them, and os_move wants to know them.
  *   page_in_use a bit on the first page of each span in use.
  *   page_was    a byte per page of a freed span: what it was, to name a misuse exactly.
  *
@@ -50,6 +52,7 @@ struct heap_arena {
     intptr_t bitmap_flip; /* 0 upwards, -1 downwards */
     uint64_t page_in_use[GA_PAGES_PER_ARENA / 64];
     uint64_t released[GA_PAGES_PER_ARENA / 64];
+    uint64_t seam[GA_PAGES_PER_ARENA / 64];
     /* A sparse arena's own arrays; never touched, so never backed, in a linear one. */
     uint8_t own_pageclass[GA_PAGES_PER_ARENA];
     uint8_t own_page_was[GA_PAGES_PER_ARENA];
@@ -86,6 +89,7 @@ struct arena_map {
     struct heap_arena **all;     /* in the order they were made */
     size_t nall;
     uint64_t meta_bytes; /* Ready bytes of heap_arenas and linear tables */
+    size_t nseams;       /* bits */
     uint64_t map_bytes;  /* bytes of the map that hold entries, by whole pages of the system */
 };
 
@@ -162,6 +166,8 @@ bool arena_is_ours(const struct arena_map *m, uintptr_t addr);
 /* Sets the entries that the rule asks for; class is written to pageclass of every page of a span in
  * use or manual, and what it was to page_was when it is freed. */
 void arena_set_span(struct arena_map *m, struct mspan *s, uint8_t class);
+/* The same for the pages of s from address `from` on, the others being set already. */
+void arena_extend_span(struct arena_map *m, struct mspan *s, uintptr_t from, uint8_t class);
 void arena_set_free_span(struct arena_map *m, struct mspan *s);
 void arena_mark_freed(struct arena_map *m, const struct mspan *s, uint8_t was, uint8_t was_tail);
 
@@ -172,5 +178,12 @@ size_t arena_count_released(const struct arena_map *m, uintptr_t addr, size_t np
 bool arena_highest_kept(const struct arena_map *m, uintptr_t addr, uintptr_t end, size_t max_pages,
                         uintptr_t *low, uintptr_t *high);
 void arena_set_released(struct arena_map *m, uintptr_t addr, size_t npages, bool released);
+
+/* Pages from addr on that are in one mapping for sure, npages at most. */
+size_t arena_unseamed(const struct arena_map *m, uintptr_t addr, size_t npages);
+bool arena_has_seams(const struct arena_map *m, uintptr_t addr, size_t npages);
+void arena_set_seam(struct arena_map *m, uintptr_t addr);
+/* npages pages from addr on are one mapping, whatever is beside them. */
+void arena_set_mapping(struct arena_map *m, uintptr_t addr, size_t npages);
 
 #endif

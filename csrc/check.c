@@ -119,6 +119,15 @@ static void check_spans(struct report *r, struct page_sums *sums) {
     }
 }
 
+static void check_seams(struct report *r) {
+    const struct arena_map *m = &r->h->map;
+    size_t nseams = 0;
+    for (size_t i = 0; i < m->nall; i++)
+        for (size_t w = 0; w < GA_PAGES_PER_ARENA / 64; w++)
+            nseams += ga_popcount64(m->all[i]->seam[w]);
+    expect(r, nseams == m->nseams, "%zu seams, says %zu", nseams, m->nseams);
+}
+
 static void check_page_counters(struct report *r, const struct page_sums *sums) {
     const struct mheap *h = r->h;
     treap_check(&h->free);
@@ -236,6 +245,7 @@ int inspect_check(struct mheap *h, char *buf, size_t nbytes) {
     mutex_lock(&h->lock);
     check_spans(&r, &sums);
     check_page_counters(&r, &sums);
+    check_seams(&r);
     check_centrals(&r);
     check_store_shapes(&r);
     if (!r.failed) {

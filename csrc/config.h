@@ -74,12 +74,16 @@
 #define GA_SCAVENGE_PERCENT_IDLE 50  /* when it is not: nobody is kept waiting */
 #define GA_TIGHT_PERCENT 95          /* of the memory limit: from here on nothing spare is kept */
 
+#define GA_MOVE_MIN (1 * GA_MIB) /* bytes; from here on moving page tables is far cheaper than copying */
+#define GA_SEAMS_MAX 8192 /* moves leave mappings behind, and a process has 65530 (vm.max_map_count) */
+
 #define GA_LINEAR_SIZE_DEFAULT ((size_t)64 << 30) /* bytes reserved for the linear layout */
 
 #define GA_CACHE_LINE 64
 
 _Static_assert(GA_MAX_SMALL_SIZE % GA_PAGE_SIZE == 0, "largest class is whole pages");
 _Static_assert(GA_HEAP_GROW_MIN % GA_PAGE_SIZE == 0, "the heap grows by whole pages");
+_Static_assert(GA_MOVE_MIN > GA_MAX_SMALL_SIZE, "only large objects move");
 _Static_assert(GA_PAGES_PER_ARENA == 8192, "Go's pagesPerArena");
 _Static_assert(GA_STACK_MIN << (GA_STACK_ORDERS - 1) <= GA_STACK_SPAN_SIZE, "orders fit a span");
 

@@ -34,7 +34,8 @@
  * What was not needed for a while goes back to the system: a thread that the calls above know nothing
  * of ages caches and centrals, and scavenges free runs and vacant pages inside spans (scavenger.h).
  *
- * Large blocks go straight to the mheap and back.  Noscan blocks below 16 bytes share slots
+ * Large blocks go straight to the mheap and back; they grow where they are, or move by page tables
+ * (large.h).  Noscan blocks below 16 bytes share slots
  * (tiny.h).  Sampling hangs on the slow half of step 1 of malloc: the store's countdown of blocks.
  *
  * This file: the entry points, and what a pointer is that is not a live block. */
@@ -44,6 +45,7 @@
 #include <string.h>
 
 #include "fatal.h"
+#include "large.h"
 
 /* ---- malloc --------------------------------------------------------------------------------- */
 
@@ -62,7 +64,7 @@ static void *malloc_tiny(struct mheap *h, struct mcache *c, size_t size, size_t 
 
 static void *malloc_large(struct mheap *h, struct mcache *c, size_t size, size_t align, bool noscan,
                           bool *needzero) {
-    struct mspan *s = mheap_alloc_large(h, size, align, noscan);
+    struct mspan *s = large_alloc(h, size, align, noscan);
     if (s == NULL)
         return NULL;
     *needzero = s->needzero;
@@ -152,7 +154,7 @@ static enum misuse free_large(struct mheap *h, const struct heap_arena *ha, void
     if (s == NULL || spanclass_sizeclass(s->spanclass) != 0 || s->start_addr != (uintptr_t)p ||
         !heap_bits_clear(ha, (uintptr_t)p, true))
         return MISUSE_UNALLOCATED;
-    mheap_free(h, s);
+    large_free(h, s);
     return MISUSE_NONE;
 }
 
@@ -242,6 +244,28 @@ size_t ga_usable_size(struct mheap *h, struct mcache *c, void *p, enum misuse *w
     return size;
 }
 
+static void *realloc_copy(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan,
+                          size_t usable, bool tiny) {
+    bool needzero;
+    void *q = malloc_in(h, c, size, noscan, &needzero);
+    if (q == NULL) /* to shrink needs no memory */
+        return size <= usable && !tiny ? p : NULL;
+    memmove(q, p, ga_min(usable, size)); /* two parts of a block: usable reaches into q */
+    free_in(h, c, p);
+    return q;
+}
+
+/* Large to large. */
+static void *realloc_large(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan) {
+    struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);
+    size_t before = s->elemsize;
+    if (!large_resize(h, s, size, noscan) && (s = large_move(h, s, size, noscan)) == NULL)
+        return NULL;
+    if (s->elemsize != before) /* a block of another size is another block */
+        mcache_count_bytes(c, s->elemsize);
+    return (void *)s->start_addr;
+}
+
 void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan,
                  enum misuse *why) {
     *why = MISUSE_NONE;
@@ -250,21 +274,16 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
     /* What a part takes up is not known beyond its neighbour's start, so a part never grows. */
     bool tiny = usable != 0 && usable <= GA_TINY_SIZE &&
                 arena_of(&h->map, (uintptr_t)p)->pageclass[arena_page((uintptr_t)p)] == GA_PAGE_TINY;
-    if (usable == 0 || (realloc_fits(usable, size) && !tiny)) {
-        leave(c);
-        if (usable == 0)
-            *why = misuse_of(h, c, p);
-        return usable == 0 ? NULL : p;
-    }
-    bool needzero;
-    void *q = malloc_in(h, c, size, noscan, &needzero);
-    if (q != NULL) {
-        memmove(q, p, ga_min(usable, size)); /* two parts of a block: usable reaches into q */
-        free_in(h, c, p);
-    } else if (size <= usable && !tiny) {
-        q = p; /* to shrink needs no memory */
-    }
+    void *q;
+    if (ga_min(usable, size) > GA_MAX_SMALL_SIZE)
+        q = realloc_large(h, c, p, size, noscan);
+    else if (usable == 0 || (realloc_fits(usable, size) && !tiny))
+        q = usable != 0 ? p : NULL;
+    else
+        q = realloc_copy(h, c, p, size, noscan, usable, tiny);
     leave(c);
+    if (usable == 0)
+        *why = misuse_of(h, c, p);
     return q;
 }
 

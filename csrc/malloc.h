@@ -36,8 +36,8 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
                  enum misuse *why);
 /* p must not be NULL. */
 enum misuse ga_free(struct mheap *h, struct mcache *c, void *p);
-/* Does a block of usable bytes stay where it is for a request of size?  It shrinks in place unless
- * more than a quarter would be lost (pymalloc's rule). */
+/* Does a small block of usable bytes stay where it is for a request of size?  It shrinks in place
+ * unless more than a quarter would be lost (pymalloc's rule).  A large one gives back what it can. */
 GA_INLINE bool realloc_fits(size_t usable, size_t size) {
     return size <= usable && (usable <= GA_TINY_SIZE || size >= usable - usable / 4);
 }

@@ -169,19 +169,19 @@ static void split_off_locked(struct mheap *h, struct mspan *s, size_t npages, st
     insert_free_locked(h, rest);
 }
 
-/* The pages of run, out of the treap, are about to be used. */
-static void unrelease_locked(struct mheap *h, const struct mspan *run) {
-    size_t fresh = arena_count_released(&h->map, run->start_addr, run->npages);
-    if (fresh == 0)
-        return;
-    os_used(&h->os, (void *)run->start_addr, mspan_bytes(run));
-    arena_set_released(&h->map, run->start_addr, run->npages, false);
-    h->released -= (uint64_t)fresh << GA_PAGE_SHIFT;
-    mheap_keep_limit_locked(h);
+/* Pages of a free run, out of the treap, come into use.  True: all of them read zero. */
+static bool use_pages_locked(struct mheap *h, uintptr_t start, size_t npages) {
+    size_t fresh = arena_count_released(&h->map, start, npages);
+    if (fresh != 0) {
+        os_used(&h->os, (void *)start, npages << GA_PAGE_SHIFT);
+        arena_set_released(&h->map, start, npages, false);
+        h->released -= (uint64_t)fresh << GA_PAGE_SHIFT;
+        mheap_keep_limit_locked(h);
+    }
+    return fresh == npages;
 }
 
-/* A run of npages whose start is aligned to align_pages, out of the treap, state not yet set. */
-static struct mspan *take_run_locked(struct mheap *h, size_t npages, size_t align_pages) {
+struct mspan *mheap_take_run_locked(struct mheap *h, size_t npages, size_t align_pages) {
     size_t need = npages + align_pages - 1;
     if (need < npages || need > UINT32_MAX)
         return NULL;
@@ -209,7 +209,8 @@ static struct mspan *take_run_locked(struct mheap *h, size_t npages, size_t alig
         s->npages = (uint32_t)lead;
         insert_free_locked(h, s);
     }
-    unrelease_locked(h, run);
+    if (use_pages_locked(h, run->start_addr, npages))
+        run->needzero = 0; /* whatever the run was that it is cut from */
     return run;
 }
 
@@ -224,14 +225,18 @@ static void note_peak_locked(struct mheap *h) {
     *peak = ga_max(*peak, h->pages_in_use + h->pages_manual);
 }
 
-static void publish_in_use_locked(struct mheap *h, struct mspan *s, uint8_t class) {
+static void count_in_use_locked(struct mheap *h, size_t npages) {
+    h->pages_in_use += npages;
+    h->peak_in_use = ga_max(h->peak_in_use, h->pages_in_use);
+    note_peak_locked(h);
+}
+
+void mheap_publish_locked(struct mheap *h, struct mspan *s, uint8_t class) {
     s->state = MSPAN_IN_USE;
     s->scavenged = 0;
     arena_set_span(&h->map, s, class);
     set_page_in_use(h, s, true);
-    h->pages_in_use += s->npages;
-    h->peak_in_use = ga_max(h->peak_in_use, h->pages_in_use);
-    note_peak_locked(h);
+    count_in_use_locked(h, s->npages);
 }
 
 struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
@@ -242,7 +247,7 @@ struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
     struct slot_meta meta;
     mutex_lock(&h->lock);
     if (new_slot_meta_locked(h, nelems, tiny, &meta)) {
-        s = take_run_locked(h, npages, 1);
+        s = mheap_take_run_locked(h, npages, 1);
         if (s == NULL)
             free_slot_meta_locked(h, nelems, &meta);
     }
@@ -254,31 +259,7 @@ struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
         s->cached = NULL;
         s->os_released = 0;
         mspan_init_slots(s, spc);
-        publish_in_use_locked(h, s, tiny ? GA_PAGE_TINY : spc);
-    }
-    mutex_unlock(&h->lock);
-    return s;
-}
-
-struct mspan *mheap_alloc_large(struct mheap *h, size_t nbytes, size_t align, bool noscan) {
-    if (nbytes > PTRDIFF_MAX || align > PTRDIFF_MAX)
-        return NULL;
-    size_t npages = ga_align_up(nbytes, GA_PAGE_SIZE) >> GA_PAGE_SHIFT;
-    mutex_lock(&h->lock);
-    struct mspan *s = take_run_locked(h, npages, ga_max(align >> GA_PAGE_SHIFT, 1));
-    if (s != NULL) {
-        void *slot;
-        s->inline_bits = 0;
-        s->alloc_bits = &s->inline_bits;
-        s->tiny_parts = NULL;
-        s->central = NULL;
-        s->cached = NULL;
-        mspan_init_slots(s, make_spanclass(0, noscan));
-        mspan_take(s, 1, &slot);
-        struct large_stats *l = &h->large[noscan];
-        l->mallocs++;
-        l->malloc_bytes += s->elemsize;
-        publish_in_use_locked(h, s, 0);
+        mheap_publish_locked(h, s, tiny ? GA_PAGE_TINY : spc);
     }
     mutex_unlock(&h->lock);
     return s;
@@ -286,7 +267,7 @@ struct mspan *mheap_alloc_large(struct mheap *h, size_t nbytes, size_t align, bo
 
 struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages) {
     mutex_lock(&h->lock);
-    struct mspan *s = take_run_locked(h, npages, 1);
+    struct mspan *s = mheap_take_run_locked(h, npages, 1);
     if (s != NULL) {
         s->state = MSPAN_MANUAL;
         s->scavenged = 0;
@@ -305,12 +286,6 @@ struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages) {
 
 /* ---- giving back ---------------------------------------------------------------------------- */
 
-static void count_large_free(struct mheap *h, const struct mspan *s) {
-    struct large_stats *l = &h->large[spanclass_noscan(s->spanclass)];
-    l->frees++;
-    l->free_bytes += s->elemsize;
-}
-
 /* Of what had been given back inside s, whole pages of ours stay so; of others the rest is backed, so
  * they count as kept. */
 static void keep_released_locked(struct mheap *h, struct mspan *s) {
@@ -326,9 +301,8 @@ static void keep_released_locked(struct mheap *h, struct mspan *s) {
     s->os_released = 0;
 }
 
-void mheap_free(struct mheap *h, struct mspan *s) {
+void mheap_free_locked(struct mheap *h, struct mspan *s, bool needzero) {
     mheap_mark_active(h);
-    mutex_lock(&h->lock);
     if (s->state == MSPAN_MANUAL) {
         GA_CHECK(s->alloc_count == 0);
         h->pages_manual -= s->npages;
@@ -337,8 +311,6 @@ void mheap_free(struct mheap *h, struct mspan *s) {
         bool large = spanclass_sizeclass(s->spanclass) == 0;
         GA_CHECK(s->state == MSPAN_IN_USE && s->list == NULL);
         GA_CHECK(large || s->alloc_count == 0);
-        if (large)
-            count_large_free(h, s);
         uint8_t was = large ? GA_WAS_LARGE : s->tiny_parts != NULL ? GA_PAGE_TINY : s->spanclass;
         arena_mark_freed(&h->map, s, was, large ? GA_WAS_LARGE_TAIL : was);
         struct slot_meta meta = {s->nelems > 64 ? s->alloc_bits : NULL, s->tiny_parts};
@@ -348,11 +320,87 @@ void mheap_free(struct mheap *h, struct mspan *s) {
         if (s->os_released != 0)
             keep_released_locked(h, s);
     }
-    s->needzero = 1;
+    s->needzero = needzero;
     coalesce_locked(h, s);
     if (mheap_is_tight(h))
         mheap_keep_limit_locked(h);
+}
+
+void mheap_free(struct mheap *h, struct mspan *s) {
+    mutex_lock(&h->lock);
+    mheap_free_locked(h, s, true);
     mutex_unlock(&h->lock);
+}
+
+/* ---- in place ------------------------------------------------------------------------------- */
+
+/* The free run that begins at addr, or NULL; it stays in the treap. */
+static struct mspan *free_run_at(struct mheap *h, uintptr_t addr) {
+    struct mspan *t = arena_is_ours(&h->map, addr) ? arena_span_of(&h->map, addr) : NULL;
+    return t != NULL && t->state == MSPAN_FREE ? t : NULL;
+}
+
+/* The free run behind s, if it has `more` pages.  Where the pages of the heap end right there, and no
+ * run elsewhere would do for all of s either, it gets what it lacks: then the heap must grow anyway,
+ * and here it grows least. */
+static struct mspan *room_behind_locked(struct mheap *h, const struct mspan *s, size_t more) {
+    struct mspan *behind = free_run_at(h, mspan_end(s));
+    size_t have = behind != NULL ? behind->npages : 0;
+    if (have >= more)
+        return behind;
+    if (mspan_end(s) + (have << GA_PAGE_SHIFT) != h->map.cur_base ||
+        treap_find(&h->free, s->npages + more) != NULL || !grow_locked(h, more - have))
+        return NULL;
+    behind = free_run_at(h, mspan_end(s)); /* the system may have had room elsewhere only */
+    return behind != NULL && behind->npages >= more ? behind : NULL;
+}
+
+bool mheap_extend_locked(struct mheap *h, struct mspan *s, size_t npages) {
+    size_t more = npages - s->npages;
+    uintptr_t end = mspan_end(s);
+    struct mspan *behind = npages <= UINT32_MAX ? room_behind_locked(h, s, more) : NULL;
+    if (behind == NULL)
+        return false;
+    treap_remove(&h->free, behind);
+    if (behind->npages == more) {
+        dead_span_locked(h, behind);
+    } else {
+        behind->start_addr += more << GA_PAGE_SHIFT;
+        behind->npages -= (uint32_t)more;
+        insert_free_locked(h, behind);
+    }
+    use_pages_locked(h, end, more);
+    s->npages = (uint32_t)npages;
+    arena_extend_span(&h->map, s, end, 0);
+    count_in_use_locked(h, more);
+    return true;
+}
+
+bool mheap_cut_locked(struct mheap *h, struct mspan *s, size_t npages) {
+    struct mspan *tail = new_span_locked(h);
+    if (tail == NULL)
+        return false;
+    tail->start_addr = s->start_addr + (npages << GA_PAGE_SHIFT);
+    tail->npages = s->npages - (uint32_t)npages;
+    tail->needzero = 1;
+    s->npages = (uint32_t)npages;
+    h->pages_in_use -= tail->npages;
+    arena_mark_freed(&h->map, tail, GA_WAS_LARGE_TAIL, GA_WAS_LARGE_TAIL);
+    mheap_mark_active(h);
+    coalesce_locked(h, tail);
+    return true;
+}
+
+/* ---- giving back to the system --------------------------------------------------------------- */
+
+/* Where blocks were moved to, this is the time to let the kernel have one mapping again. */
+static bool give_back_locked(struct mheap *h, uintptr_t low, size_t npages) {
+    void *p = (void *)low;
+    size_t nbytes = npages << GA_PAGE_SHIFT;
+    if (!arena_has_seams(&h->map, low, npages) || !os_renew(&h->os, p, nbytes))
+        return os_unused(&h->os, p, nbytes);
+    arena_set_mapping(&h->map, low, npages);
+    return true;
 }
 
 /* Whole pages of the system only: those may be larger than ours, and what is left over at the ends
@@ -373,7 +421,7 @@ size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages) 
         return 0;
     size_t npages = (high - low) >> GA_PAGE_SHIFT;
     size_t fresh = npages - arena_count_released(&h->map, low, npages);
-    if (fresh == 0 || !os_unused(&h->os, (void *)low, high - low))
+    if (fresh == 0 || !give_back_locked(h, low, npages))
         return 0;
     treap_remove(&h->free, s);
     arena_set_released(&h->map, low, npages, true);

@@ -87,11 +87,21 @@ void mheap_destroy(struct mheap *h);
 
 /* A span in use for slots of spc (alloc_bits set and zero, tiny_parts too if tiny). */
 struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny);
-/* A large object of nbytes, aligned to align (a power of two): one slot, taken. */
-struct mspan *mheap_alloc_large(struct mheap *h, size_t nbytes, size_t align, bool noscan);
 struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages);
-/* s: in use, all slots free (a large object: its slot may be taken), or manual. */
+/* s: in use, all slots free, or manual. */
 void mheap_free(struct mheap *h, struct mspan *s);
+
+/* ---- for large.c, which makes spans in use of runs of its own sizes ---- */
+/* A run of npages whose start is aligned to align_pages, out of the treap, state not yet set. */
+struct mspan *mheap_take_run_locked(struct mheap *h, size_t npages, size_t align_pages);
+/* Makes s, whose slots are set up, a span in use; class is written to pageclass. */
+void mheap_publish_locked(struct mheap *h, struct mspan *s, uint8_t class);
+/* mheap_free; the slot of a large object may be taken.  needzero: its pages may be non-zero. */
+void mheap_free_locked(struct mheap *h, struct mspan *s, bool needzero);
+/* Adds free pages behind a large object's span, or gives those behind its first npages back.  Its
+ * slot is the caller's to adjust.  False: not possible, nothing changed. */
+bool mheap_extend_locked(struct mheap *h, struct mspan *s, size_t npages);
+bool mheap_cut_locked(struct mheap *h, struct mspan *s, size_t npages);
 
 /* The pages of free span s that are not given back yet go back, the highest max_pages of them.
  * Returns the bytes: 0 also where the system refuses. */

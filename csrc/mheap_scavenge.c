@@ -13,9 +13,10 @@
 
 static uint64_t in_use_locked(const struct mheap *h) { return h->pages_in_use + h->pages_manual; }
 
-/* Free pages that are not given back. */
+/* Free pages that are not given back.  A block that is being moved by page tables has left pages that
+ * are given back, and not yet free. */
 static uint64_t kept_locked(const struct mheap *h) {
-    return h->free.npages - (h->released >> GA_PAGE_SHIFT);
+    return h->free.npages - ga_min(h->free.npages, h->released >> GA_PAGE_SHIFT);
 }
 
 uint64_t mheap_pages_in_use(struct mheap *h) {

@@ -14,7 +14,8 @@
  * Locks: a free span belongs to mheap.lock.  Of a span in use, alloc_bits, alloc_count, freeindex,
  * alloc_cache, os_released, touched and the list links belong to the mcentral.lock of its span class;
  * start_addr, npages, elemsize, nelems, spanclass do not change while it is in use and may be read by
- * anyone who holds a block of it. */
+ * anyone who holds a block of it; but who reallocates a large object changes them, with mheap.lock
+ * (large.c). */
 #ifndef GA_MSPAN_H
 #define GA_MSPAN_H
 

@@ -7,7 +7,7 @@
  *   Ready     may be read and written
  * os_alloc None->Ready, os_reserve None->Reserved, os_map Reserved->Ready, os_unused Ready->Prepared,
  * os_used Prepared->Ready, os_free any->None.  Fresh Ready memory reads as zero, and so does memory
- * that went through os_unused.
+ * that went through os_unused, os_renew or, as the source, os_move.
  *
  * Every call goes through a struct os, which counts it and can make the k-th one fail: that is how
  * tests see each out-of-memory path.  Lock: none; the counters are atomic. */
@@ -38,6 +38,12 @@ void *os_reserve_aligned(struct os *os, size_t nbytes, size_t align);
 bool os_map(struct os *os, void *p, size_t nbytes);
 bool os_used(struct os *os, void *p, size_t nbytes);
 bool os_unused(struct os *os, void *p, size_t nbytes);
+/* Moves what is in [from, from + nbytes) to `to` by page tables, without touching it; both are Ready,
+ * within one mapping of the kernel's each, and apart.  `from` is Prepared then.  False: not possible,
+ * `from` is as it was, and what was at `to` may be lost. */
+bool os_move(struct os *os, void *from, void *to, size_t nbytes);
+/* os_unused for a range that os_move has left in several mappings: they become one again. */
+bool os_renew(struct os *os, void *p, size_t nbytes);
 void os_free(struct os *os, void *p, size_t nbytes);
 
 /* Makes every running thread of the process pass a full barrier (membarrier).  False where the

@@ -27,6 +27,14 @@
 #define GA_THREAD_SANITIZER 1
 #endif
 
+/* Of Linux; older headers of the C library lack them. */
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
 void os_init(struct os *os) {
     atomic_init(&os->ncalls, 0);
     atomic_init(&os->fail_at, 0);
@@ -102,6 +110,41 @@ bool os_used(struct os *os, void *p, size_t nbytes) {
 
 bool os_unused(struct os *os, void *p, size_t nbytes) {
     return !os_call_fails(os) && madvise(p, nbytes, MADV_DONTNEED) == 0;
+}
+
+/* A call that should have replaced the mapping at [p, p + nbytes) has failed: some kernels have taken
+ * the old one away by then.  A hole among our pages would become the next mapping of anybody, so it
+ * is filled at once, and never over what has got there first. */
+static void mend(void *p, size_t nbytes) {
+    void *v = map_anonymous(p, nbytes, PROT_READ | PROT_WRITE,
+                            MAP_NORESERVE | MAP_FIXED_NOREPLACE);
+    if (v == p)
+        return;
+    if (v != NULL) /* a kernel that does not know the flag: the place was taken */
+        unmap(v, nbytes);
+    if (madvise(p, nbytes, MADV_NORMAL) != 0) /* changes nothing, but finds holes */
+        ga_throw("%zu bytes at %p were lost to the system", nbytes, p);
+}
+
+/* Without MREMAP_DONTUNMAP (Linux 5.7) there would be a hole at `from` on every move, open to any
+ * other thread's mmap: then the caller copies. */
+bool os_move(struct os *os, void *from, void *to, size_t nbytes) {
+    const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    if (os_call_fails(os))
+        return false;
+    if (mremap(from, nbytes, nbytes, flags, to) == to)
+        return true;
+    mend(to, nbytes);
+    return false;
+}
+
+bool os_renew(struct os *os, void *p, size_t nbytes) {
+    if (os_call_fails(os))
+        return false;
+    if (map_anonymous(p, nbytes, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_FIXED) == p)
+        return true;
+    mend(p, nbytes);
+    return false;
 }
 
 /* Counted like the others, but giving back cannot fail. */

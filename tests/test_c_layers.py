@@ -9,8 +9,8 @@ import pytest
 # floor os.
 FLOORS = """
     config base fatal lock rng os persistent fixalloc sizeclass_table sizeclass mspan treap arena
-    mheap mcentral sampler tiny stack mcache malloc scavenger background inspect check report settings
-    interp pyhook
+    mheap large mcentral sampler tiny stack mcache malloc scavenger background inspect check report
+    settings interp pyhook
 """.split()
 KNOW_PYTHON = {"interp", "pyhook"}
 MAX_FILE_LINES = 700

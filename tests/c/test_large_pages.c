@@ -1,12 +1,15 @@
 /* A system with pages larger than the heap's: what is given back must not touch a neighbour.
  *
- * The system's page is whatever sysconf says, and every madvise and mprotect is looked at on its way:
+ * The system's page is whatever sysconf says, and every madvise and mremap is looked at on its way:
  * a kernel with such pages would refuse a start between two, and round a length up. */
 #include <dlfcn.h>
+#include <stdarg.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
-#include "check.h"
-#include "mheap.h"
+#include "large.h"
+#include "rig.h"
 
 static const size_t page = 64 * GA_KIB;
 static size_t given;
@@ -24,6 +27,18 @@ int madvise(void *p, size_t nbytes, int advice) {
         given += nbytes;
     }
     return real(p, nbytes, advice);
+}
+
+static size_t moved;
+
+void *mremap(void *from, size_t nbytes, size_t new_bytes, int flags, ...) {
+    va_list args;
+    va_start(args, flags);
+    void *to = va_arg(args, void *);
+    va_end(args);
+    CHECK_EQ(((uintptr_t)from | (uintptr_t)to | nbytes) % page, 0);
+    moved += nbytes;
+    return (void *)syscall(SYS_mremap, from, nbytes, new_bytes, flags, to);
 }
 
 static struct mheap heap;
@@ -68,9 +83,42 @@ static void test_too_small_to_give(void) {
     mheap_destroy(&heap);
 }
 
+/* Of a block that ends inside a page of the system, that page is copied; what does not begin where
+ * one begins is copied altogether. */
+static void test_move(void) {
+    for (int aligned = 0; aligned < 2; aligned++) {
+        struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+        size_t last = aligned ? 3 * GA_PAGE_SIZE : 0, n = GA_MOVE_MIN + page + last;
+        unsigned char *fence = ga_malloc(r.h, r.c, GA_MAX_SMALL_SIZE + 1, true), *p, *q;
+        enum misuse why;
+        p = ga_malloc(r.h, r.c, aligned ? n : GA_MAX_SMALL_SIZE + 1, true);
+        p = ga_realloc(r.h, r.c, p, n, true, &why); /* what has grown where it is is not aligned */
+        CHECK_EQ((uintptr_t)p % page == 0, aligned);
+        unsigned char *behind = ga_malloc(r.h, r.c, GA_MAX_SMALL_SIZE + 1, true);
+        CHECK_EQ(behind, p + n);
+        memset(p, 0x5a, n);
+        moved = 0;
+        q = ga_realloc(r.h, r.c, p, 4 * n, true, &why);
+        CHECK(q != p && (uintptr_t)q % page == 0);
+        CHECK_EQ(moved, aligned ? n - last : 0);
+        size_t same = 0;
+        while (same < n && q[same] == 0x5a)
+            same++;
+        CHECK_EQ(same, n);
+        CHECK_HEAP(r.h);
+        CHECK_EQ(ga_free(r.h, r.c, q), MISUSE_NONE);
+        CHECK_EQ(ga_free(r.h, r.c, fence), MISUSE_NONE);
+        CHECK_EQ(ga_free(r.h, r.c, behind), MISUSE_NONE);
+        mheap_free_os_memory(r.h);
+        CHECK_EQ(r.h->released, r.h->mapped);
+        rig_close(&r);
+    }
+}
+
 int main(void) {
     CHECK_EQ(os_page_size(), page);
     test_ends_are_kept();
     test_too_small_to_give();
+    test_move();
     return check_summary();
 }

@@ -1,5 +1,5 @@
 /* The page heap: named cases (before, request, after), and random ones against an array of pages. */
-#include "mheap.h"
+#include "large.h"
 
 #include <string.h>
 
@@ -133,30 +133,10 @@ static void test_growth(void) {
     mheap_destroy(&heap);
 }
 
-static void test_alignment(void) {
-    CHECK(mheap_init(&heap, LAYOUT_SPARSE, 0));
-    alloc(1);
-    for (size_t align = 1; align <= 4 * GA_MIB; align *= 4)
-        for (size_t nbytes = 1; nbytes <= 100000; nbytes = nbytes * 7 + 1) {
-            struct mspan *s = mheap_alloc_large(&heap, nbytes, align, true);
-            CHECK(s != NULL && s->start_addr % align == 0);
-            CHECK_EQ(s->npages, ga_align_up(nbytes, GA_PAGE_SIZE) >> GA_PAGE_SHIFT);
-            check_counts(&heap);
-            if (nbytes % 2)
-                release(s);
-        }
-    CHECK_EQ(heap.large[1].malloc_bytes - heap.large[1].free_bytes,
-             heap.pages_in_use << GA_PAGE_SHIFT);
-    CHECK_EQ(heap.large[0].mallocs, 0);
-    mheap_destroy(&heap);
-}
-
 static void test_too_large(void) {
     CHECK(mheap_init(&heap, LAYOUT_SPARSE, 0));
-    CHECK_EQ(mheap_alloc_large(&heap, SIZE_MAX, 1, true), NULL);
-    CHECK_EQ(mheap_alloc_large(&heap, PTRDIFF_MAX, 1, true), NULL);
-    CHECK_EQ(mheap_alloc_large(&heap, 1, (size_t)1 << 63, true), NULL);
     CHECK_EQ(mheap_alloc_manual(&heap, SIZE_MAX >> GA_PAGE_SHIFT), NULL);
+    CHECK_EQ(mheap_alloc_manual(&heap, (size_t)UINT32_MAX + 1), NULL);
     check_counts(&heap);
     CHECK_EQ(heap.mapped, 0);
     mheap_destroy(&heap);
@@ -274,7 +254,7 @@ static void model_grow(struct model *m, size_t bytes) {
 static struct mspan *model_alloc(struct model *m, struct rng *rng, size_t want) {
     size_t at = model_find(m, want);
     struct mspan *s = rng_next(rng) % 2 ? mheap_alloc_manual(&heap, want)
-                                        : mheap_alloc_large(&heap, want << GA_PAGE_SHIFT, 1, false);
+                                        : large_alloc(&heap, want << GA_PAGE_SHIFT, 1, false);
     CHECK(s != NULL && s->npages == want);
     if (m->base == 0)
         m->base = ga_align_down(s->start_addr, GA_ARENA_SIZE);
@@ -285,6 +265,13 @@ static struct mspan *model_alloc(struct model *m, struct rng *rng, size_t want) 
     CHECK_EQ(s->start_addr, m->base + (at << GA_PAGE_SHIFT));
     memset(m->page + at, PAGE_USED, want);
     return s;
+}
+
+static void give(struct mspan *s) {
+    if (s->state == MSPAN_IN_USE)
+        large_free(&heap, s);
+    else
+        mheap_free(&heap, s);
 }
 
 static void test_against_model(struct rng *rng) {
@@ -298,7 +285,7 @@ static void test_against_model(struct rng *rng) {
             *s = model_alloc(&m, rng, 1 + rng_next(rng) % (1u << rng_next(rng) % 7));
         } else {
             memset(m.page + (((*s)->start_addr - m.base) >> GA_PAGE_SHIFT), 0, (*s)->npages);
-            mheap_free(&heap, *s);
+            give(*s);
             *s = NULL;
         }
         if (rng_next(rng) % 100 == 0) {
@@ -310,7 +297,7 @@ static void test_against_model(struct rng *rng) {
     }
     for (int i = 0; i < NLIVE; i++)
         if (live[i] != NULL)
-            mheap_free(&heap, live[i]);
+            give(live[i]);
     check_counts(&heap);
     CHECK_EQ(heap.free.nspans, 1);
     mheap_destroy(&heap);
@@ -369,7 +356,6 @@ int main(void) {
     test_split();
     test_coalesce();
     test_growth();
-    test_alignment();
     test_too_large();
     test_scavenged_tie_break();
     test_free_os_memory();

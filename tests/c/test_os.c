@@ -64,6 +64,38 @@ static void test_states(void) {
     CHECK_EQ(os.ncalls, 7);
 }
 
+/* What has moved is there, where it was reads zero and costs nothing, and beside both nothing has
+ * changed. */
+static void test_move(void) {
+    struct os os;
+    os_init(&os);
+    size_t page = os_page_size(), n = 8 * page;
+    unsigned char *p = os_alloc(&os, 2 * n), *q = os_alloc(&os, 2 * n);
+    memset(p, 0x5a, 2 * n);
+    memset(q, 0xa5, 2 * n);
+    CHECK(os_move(&os, p + n, q, n));
+    CHECK(q[0] == 0x5a && q[n - 1] == 0x5a && q[n] == 0xa5 && p[n - 1] == 0x5a);
+    CHECK_EQ(resident(p + n, 8), 0);
+    CHECK_EQ(resident(q, 16), 16);
+    CHECK(all_zero(p + n, n));
+    p[n] = 1; /* it can be used again */
+    char *gone = os_reserve(&os, NULL, n);
+    os_free(&os, gone, n);
+    CHECK(!os_move(&os, gone, q, n)); /* the kernel's own refusal: q is still there, or zero */
+    CHECK(q[0] == q[n - 1] && q[n] == 0xa5 && readable(q));
+
+    CHECK(os_renew(&os, q, 2 * n));
+    CHECK_EQ(resident(q, 16), 0);
+    CHECK(all_zero(q, 2 * n));
+    atomic_store(&os.fail_at, 1);
+    atomic_store(&os.fail_all, true);
+    q[0] = 7;
+    CHECK(!os_move(&os, p, q, n) && p[0] == 0x5a && q[0] == 7);
+    CHECK(!os_renew(&os, q, n) && q[0] == 7);
+    os_free(&os, p, 2 * n);
+    os_free(&os, q, 2 * n);
+}
+
 static void test_hint(void) {
     struct os os;
     os_init(&os);
@@ -242,6 +274,7 @@ static void test_small_calls(void) {
 int main(void) {
     CHECK_EQ(pipe(probe), 0);
     test_states();
+    test_move();
     test_hint();
     test_reserve_aligned();
     test_reserve_trims();

@@ -51,7 +51,7 @@ static void end_block(struct worker *w, struct block *b) {
 
 static void resize(struct worker *w, struct block *b) {
     enum misuse why;
-    size_t size = GA_TINY_SIZE + random_size(&w->rng, 2048);
+    size_t size = GA_TINY_SIZE + random_size(&w->rng, rng_next(&w->rng) % 20 ? 2048 : 4 * GA_MIB);
     if (b->size < GA_TINY_SIZE) /* what it copies of a part reaches into its neighbour's */
         return;
     b->p = ga_realloc(w->s->h, w->c, b->p, size, true, &why);

@@ -1,0 +1,161 @@
+/* See large.h. */
+#include "large.h"
+
+#include <string.h>
+
+#include "fatal.h"
+
+/* ---- alloc and free ------------------------------------------------------------------------- */
+
+static size_t pages_of(size_t nbytes) {
+    return ga_align_up(nbytes, GA_PAGE_SIZE) >> GA_PAGE_SHIFT;
+}
+
+static void count_malloc(struct mheap *h, const struct mspan *s) {
+    struct large_stats *l = &h->large[spanclass_noscan(s->spanclass)];
+    l->mallocs++;
+    l->malloc_bytes += s->elemsize;
+}
+
+static void count_free(struct mheap *h, const struct mspan *s) {
+    struct large_stats *l = &h->large[spanclass_noscan(s->spanclass)];
+    l->frees++;
+    l->free_bytes += s->elemsize;
+}
+
+static struct mspan *alloc_locked(struct mheap *h, size_t nbytes, size_t align, bool noscan) {
+    /* What is to move must begin where a page of the system does. */
+    size_t align_pages = ga_max(align, nbytes >= GA_MOVE_MIN ? os_page_size() : 1) >> GA_PAGE_SHIFT;
+    struct mspan *s = mheap_take_run_locked(h, pages_of(nbytes), ga_max(align_pages, 1));
+    if (s == NULL)
+        return NULL;
+    void *slot;
+    s->inline_bits = 0;
+    s->alloc_bits = &s->inline_bits;
+    s->tiny_parts = NULL;
+    s->central = NULL;
+    s->cached = NULL;
+    mspan_init_slots(s, make_spanclass(0, noscan));
+    mspan_take(s, 1, &slot);
+    count_malloc(h, s);
+    mheap_publish_locked(h, s, 0);
+    return s;
+}
+
+struct mspan *large_alloc(struct mheap *h, size_t nbytes, size_t align, bool noscan) {
+    if (nbytes > PTRDIFF_MAX || align > PTRDIFF_MAX)
+        return NULL;
+    mutex_lock(&h->lock);
+    struct mspan *s = alloc_locked(h, nbytes, align, noscan);
+    mutex_unlock(&h->lock);
+    return s;
+}
+
+void large_free(struct mheap *h, struct mspan *s) {
+    mutex_lock(&h->lock);
+    count_free(h, s);
+    mheap_free_locked(h, s, true);
+    mutex_unlock(&h->lock);
+}
+
+/* ---- in place ------------------------------------------------------------------------------- */
+
+/* Its pages have changed. */
+static void recount_locked(struct mheap *h, struct mspan *s, bool noscan) {
+    count_free(h, s);
+    s->spanclass = make_spanclass(0, noscan);
+    s->elemsize = mspan_bytes(s);
+    count_malloc(h, s);
+}
+
+bool large_resize(struct mheap *h, struct mspan *s, size_t nbytes, bool noscan) {
+    if (nbytes > PTRDIFF_MAX)
+        return false;
+    size_t npages = pages_of(nbytes);
+    if (npages == s->npages)
+        return true;
+    mutex_lock(&h->lock);
+    bool shrinks = npages < s->npages;
+    bool done = shrinks ? mheap_cut_locked(h, s, npages) : mheap_extend_locked(h, s, npages);
+    if (done)
+        recount_locked(h, s, noscan);
+    mutex_unlock(&h->lock);
+    return done || shrinks; /* to shrink needs no memory: what can't be cut off stays */
+}
+
+/* ---- moving --------------------------------------------------------------------------------- */
+
+/* The next piece of a block that can be moved in one go: pages from addr on. */
+static size_t next_piece(struct mheap *h, uintptr_t addr, size_t npages) {
+    mutex_lock(&h->lock);
+    size_t n = h->map.nseams < GA_SEAMS_MAX ? arena_unseamed(&h->map, addr, npages) : 0;
+    mutex_unlock(&h->lock);
+    return n;
+}
+
+/* Moves one piece. */
+static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npages) {
+    bool moved = os_move(&h->os, (void *)from, (void *)to, npages << GA_PAGE_SHIFT);
+    mutex_lock(&h->lock);
+    if (moved) {
+        arena_set_mapping(&h->map, to, npages);
+        arena_set_released(&h->map, from, npages, true); /* its span is free in a moment */
+        h->released += (uint64_t)npages << GA_PAGE_SHIFT;
+    } else {
+        arena_set_seam(&h->map, to); /* the kernel may have made a new mapping of it */
+        arena_set_seam(&h->map, to + (npages << GA_PAGE_SHIFT));
+    }
+    mutex_unlock(&h->lock);
+    return moved;
+}
+
+/* Moves what whole pages of the system it can, and copies the rest.  Returns the pages moved. */
+static size_t move_contents(struct mheap *h, uintptr_t from, uintptr_t to, size_t nbytes) {
+    size_t page = os_page_size(), moved = 0;
+    size_t left = (from | to) % page == 0 ? ga_align_down(nbytes, page) >> GA_PAGE_SHIFT : 0;
+    for (size_t n; left != 0 && (n = next_piece(h, from, left)) != 0; left -= n) {
+        if (!move_piece(h, from, to, n))
+            break;
+        moved += n;
+        from += n << GA_PAGE_SHIFT;
+        to += n << GA_PAGE_SHIFT;
+        nbytes -= n << GA_PAGE_SHIFT;
+    }
+    memcpy((void *)to, (void *)from, nbytes);
+    return moved;
+}
+
+/* What has moved leaves an empty place behind, and mappings, if it had been moved there itself. */
+static void free_moved(struct mheap *h, struct mspan *s, bool empty) {
+    mutex_lock(&h->lock);
+    if (empty && arena_has_seams(&h->map, s->start_addr, s->npages) &&
+        os_renew(&h->os, (void *)s->start_addr, s->elemsize))
+        arena_set_mapping(&h->map, s->start_addr, s->npages);
+    count_free(h, s);
+    mheap_free_locked(h, s, !empty);
+    mutex_unlock(&h->lock);
+}
+
+struct mspan *large_move(struct mheap *h, struct mspan *s, size_t nbytes, bool noscan) {
+    bool by_tables = s->elemsize >= GA_MOVE_MIN;
+    if (nbytes > PTRDIFF_MAX)
+        return NULL;
+    mutex_lock(&h->lock);
+    if (by_tables) /* its pages change places: the peak must not count them twice */
+        h->pages_in_use -= s->npages;
+    struct mspan *to = alloc_locked(h, nbytes, 1, noscan);
+    if (by_tables)
+        h->pages_in_use += s->npages;
+    mutex_unlock(&h->lock);
+    if (to == NULL)
+        return NULL;
+    size_t moved = 0;
+    if (by_tables)
+        moved = move_contents(h, s->start_addr, to->start_addr, s->elemsize);
+    else
+        memcpy((void *)to->start_addr, (void *)s->start_addr, s->elemsize);
+    heap_bits_set(arena_of(&h->map, to->start_addr), to->start_addr, true);
+    heap_bits_clear(arena_of(&h->map, s->start_addr), s->start_addr, true);
+    free_moved(h, s, moved == s->npages);
+    return to;
+}
