@@ -1,8 +1,8 @@
 """Results as text tables, as JSON files, and in the marked sections of README.md.
 
-A result is a dict: kind (a key of _UNITS), python, machine, libraries, settings, and rows, each with
-contender, pattern, size, value, ratio and failure.  pattern is the table a row belongs to and size
-its column, whatever the kind measures.
+A result is a dict: kind (a key of _UNITS), python, machine, libraries, settings, and rows, each
+with contender, pattern, size, value, ratio and failure.  pattern is the table a row belongs to and
+size its column, whatever the kind measures.
 """
 
 import json

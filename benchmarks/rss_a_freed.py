@@ -1,7 +1,7 @@
 """Scenario A: 400,000 small dicts with a string and bytes, then all of them freed.
 
-Most blocks are below pymalloc's limit; a fifth of the bytes objects lies above it.  An allocator that
-gives back only what lies at its end, or only with the next call, keeps a part of them.
+Most blocks are below pymalloc's limit; a quarter of the bytes objects lies above it.  An allocator
+that gives back only what lies at its end, or only with the next call, keeps a part of them.
 """
 
 import random

@@ -20,7 +20,8 @@ def document(count: int) -> str:
         [
             {
                 "id": i, "name": f"user-{i}", "score": i * 1.5,
-                "tags": [f"tag-{j}" for j in range(i % 5)], "text": "t" * rng.randrange(_LONGEST + 1),
+                "tags": [f"tag-{j}" for j in range(i % 5)],
+                "text": "t" * rng.randrange(_LONGEST + 1),
             }
             for i in range(count)
         ]

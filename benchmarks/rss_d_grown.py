@@ -1,8 +1,7 @@
 """Scenario D: 200 bytearrays grown side by side in 400 steps to 400 kB each, then freed.
 
-Nearly every step is a realloc that can't grow in place unless the allocator left room.  The last
-bytearray stays, as the variable of a loop does in a program: what can only shrink at its end is held
-up by it.
+Every bytearray is reallocated again and again with the others' in its way.  The last one stays, as
+the variable of a loop does in a program: a heap that can only shrink at its end is held up by it.
 """
 
 _BUFFERS = 200

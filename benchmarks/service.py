@@ -2,11 +2,11 @@
 
 service.py JOB    JOB is JSON; runs the schedule and prints one line of JSON
 
-Four kinds of request, sizes drawn evenly on a logarithmic scale.  Bodies wait in the queue, as they do
-in a service that reads them when they come.  Sessions that expire and a few that stay, cached pages and
-responses on their way out make lives of all lengths.  A cycle of the schedule is
-a steady stream, then a burst that comes all at once, then idling, in which only housekeeping runs.
-Cycles start by the clock, so every allocator has the same work at the same time.
+Four kinds of request, sizes drawn evenly on a logarithmic scale.  Bodies wait in the queue, as they
+do in a service that reads them when they come.  Sessions that expire and a few that stay, cached
+pages and responses on their way out make lives of all lengths.  A cycle of the schedule is a steady
+stream, then a burst that comes all at once, then idling, in which only housekeeping runs.  Cycles
+start by the clock, so every allocator has the same work at the same time.
 """
 
 import json
@@ -63,7 +63,8 @@ class Store:
 
     def session(self, user: int) -> dict[str, Any]:
         with self.lock:
-            session = self._sessions.setdefault(user, {"user": user, "history": deque(maxlen=_HISTORY)})
+            fresh = {"user": user, "history": deque(maxlen=_HISTORY)}
+            session = self._sessions.setdefault(user, fresh)
             session["seen"] = time.monotonic()
             return session
 

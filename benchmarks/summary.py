@@ -3,8 +3,8 @@
     python benchmarks/summary.py            write it
     python benchmarks/summary.py --check    exit status 1 if it is not up to date
 
-One line for each pattern and each of a few sizes, for each memory scenario, and for the service with
-its picture; all with the newest Python that was measured.  The tables with everything are in
+One line for each pattern and each of a few sizes, for each memory scenario, and for the service,
+with its picture; all with the newest Python that was measured.  The tables with everything are in
 benchmarks/README.md.
 """
 
@@ -96,7 +96,7 @@ def section(results: Path) -> str:
     for kind, lines, digits, unit in (
         ("pairs", LINES, 1, "Nanoseconds for a malloc and its free"),
         ("instructions", LINES[:3], 0, "Instructions for the same"),
-        ("rss", RSS_LINES, 0, "Resident MiB after four scenarios, one after the other in a process"),
+        ("rss", RSS_LINES, 0, "Resident MiB after each of four scenarios in one process"),
         ("service", SERVICE_LINES, 0, "A service under load that comes and goes"),
     ):
         result = newest(kind, results)

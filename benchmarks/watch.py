@@ -51,7 +51,8 @@ def curve(samples: list[Sample], points: int) -> list[list[float]]:
     step = (end - start) / points or 1.0
     buckets: dict[int, list[int]] = {}
     for sample in samples:
-        buckets.setdefault(min(int((sample.time - start) / step), points - 1), []).append(sample.size)
+        number = min(int((sample.time - start) / step), points - 1)
+        buckets.setdefault(number, []).append(sample.size)
     return [
         [round((number + 0.5) * step, 2), round(statistics.fmean(sizes) / MIB, 1)]
         for number, sizes in buckets.items()

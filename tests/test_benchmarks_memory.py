@@ -178,7 +178,8 @@ def test_tables_and_summary_are_filled(tmp_path):
 
     measure("run_rss.py", tmp_path / "rss-3.11.json")
     readme = tmp_path / "README.md"
-    readme.write_text("<!-- table: rss idle -->\n<!-- end -->\n<!-- table: service speed -->\n<!-- end -->")
+    sections = ("rss idle", "service speed")
+    readme.write_text("\n".join(f"<!-- table: {name} -->\n<!-- end -->" for name in sections))
     report.rewrite_readme(readme, tmp_path)
     text = readme.read_text()
     assert "| idle | start | A | B | C | D |\n|---|---:|---:|---:|---:|---:|\n| stock | " in text
