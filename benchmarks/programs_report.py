@@ -48,7 +48,9 @@ def counts(result: Result) -> Table:
     table = [[*head, *(cell for name in names for cell in (name, "its allocator"))]]
     for benchmark in sorted({row["benchmark"] for row in result["rows"]}):
         stock = cells[benchmark, "stock"]
-        line = [benchmark, f"{stock['instructions'] / 1e6:.0f}", _share(stock)]
+        # Linked in, CPython's allocator is inlined into its callers and can't be told from them.
+        share = _share(stock) if result["python"].endswith("-shared") else "-"
+        line = [benchmark, f"{stock['instructions'] / 1e6:.0f}", share]
         for name in names:
             row = cells[benchmark, name]
             line += [f"{row['ratio']:.4f}", _share(row)]

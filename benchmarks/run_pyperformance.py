@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 _SLICE = 0.04  # seconds of a turn: short beside the swings, long beside what a switch costs
 _MOST = 24  # turns in a round: more add little to the median
-_FEWEST = 2  # for benchmarks of which one loop takes long
+_FEWEST = 1  # for benchmarks of which one loop takes long
 
 
 def _play(
