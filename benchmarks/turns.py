@@ -1,7 +1,7 @@
 """Processes that run the same benchmark file under different allocators and take turns.
 
-To be timed, all are pinned to one core.  Those whose turn it is not are stopped by a signal, so that a
-background thread can't spend another's time, and a clock runs on only for who is measured.
+To be timed, all are pinned to one core.  Those whose turn it is not are stopped by a signal, so that
+a background thread can't spend another's time.
 """
 
 import json
