@@ -153,8 +153,9 @@ void mcache_give_back(struct mcache *c, unsigned spc, size_t n);
 /* Ages one store, or all that the cache has. */
 void mcache_age_store(struct mcache *c, unsigned spc);
 void mcache_age(struct mcache *c);
-/* Ages all caches of the heap: those whose owner can't be stopped are asked to do it themselves. */
-void mcaches_age(struct mheap *h);
+/* Ages all caches of the heap: those whose owner can't be stopped are asked to do it themselves.
+ * Returns whether any may still hold something. */
+bool mcaches_age(struct mheap *h);
 /* Slow paths call it: what others want of this cache.  Throws nothing away but what is spare. */
 void mcache_obey(struct mcache *c);
 

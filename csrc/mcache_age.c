@@ -57,6 +57,7 @@ void mcache_age(struct mcache *c) {
 void mcache_obey(struct mcache *c) {
     bool tight = mheap_is_tight(c->heap);
     atomic_store_explicit(&c->used, true, memory_order_relaxed);
+    mheap_mark_active(c->heap); /* what it takes now may come back without a slow path */
     if (GA_UNLIKELY(tight && !c->was_tight))
         mcache_release_all(c);
     else if (GA_UNLIKELY(atomic_load_explicit(&c->age_wanted, memory_order_relaxed)))
@@ -77,8 +78,7 @@ static void age_interp(struct mcaches *cs, struct mcache *c) {
         age_rest(c);
         cs->let_go_interp(c);
     }
-    if (!held)
-        atomic_store_explicit(&c->age_wanted, true, memory_order_relaxed);
+    atomic_store_explicit(&c->age_wanted, !held, memory_order_relaxed);
 }
 
 static void age_any(struct mcaches *cs, struct mcache *c) {
@@ -101,11 +101,16 @@ static void age_any(struct mcaches *cs, struct mcache *c) {
     }
 }
 
-void mcaches_age(struct mheap *h) {
+bool mcaches_age(struct mheap *h) {
     struct mcaches *cs = h->caches;
+    bool used = false;
     mutex_lock(&cs->lock);
-    for (struct mcache *c = cs->first; c != NULL; c = c->next)
-        if (atomic_load_explicit(&c->used, memory_order_relaxed))
-            age_any(cs, c);
+    for (struct mcache *c = cs->first; c != NULL; c = c->next) {
+        if (c->kind == MCACHE_HEAP || !atomic_load_explicit(&c->used, memory_order_relaxed))
+            continue;
+        age_any(cs, c);
+        used |= atomic_load_explicit(&c->used, memory_order_relaxed);
+    }
     mutex_unlock(&cs->lock);
+    return used;
 }
