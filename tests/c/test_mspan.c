@@ -213,6 +213,43 @@ static void test_throws(void) {
     check_span(&f.span);
 }
 
+/* ---- pages of the system -------------------------------------------------------------------- */
+
+/* Does slot i of a span have a byte on a page of the system? */
+static bool lies_on(const struct mspan *s, unsigned i, unsigned page, size_t os_page) {
+    size_t from = i * s->elemsize, to = from + s->elemsize;
+    return from < (page + 1) * os_page && to > page * os_page;
+}
+
+/* Vacant pages and those of each slot, in every class, by looking at each page and each slot. */
+static void test_os_pages(struct rng *rng) {
+    const size_t os_pages[] = {4096, 8192};
+    for (unsigned sizeclass = 1; sizeclass < GA_NUM_SIZE_CLASSES; sizeclass++)
+        for (int turn = 0; turn < 12; turn++) {
+            static struct fixture f;
+            size_t os_page = os_pages[turn % 2];
+            fixture_init_small(&f, sizeclass);
+            do_take(&f, f.span.nelems);
+            unsigned in = turn < 2 ? 0 : turn < 4 ? f.span.nelems : rng_next(rng) % f.span.nelems;
+            unsigned from = rng_next(rng) % f.span.nelems;
+            for (unsigned k = 0; k < in; k++) /* a stretch of slots comes back */
+                mspan_put(&f.span, (from + k) % f.span.nelems);
+            uint32_t vacant = 0;
+            for (unsigned page = 0; page * os_page < mspan_bytes(&f.span); page++) {
+                bool any = false;
+                for (unsigned i = 0; i < f.span.nelems; i++) {
+                    bool on = lies_on(&f.span, i, page, os_page);
+                    any |= on && mspan_is_taken(&f.span, i);
+                    if (on != (mspan_os_pages_of_slot(&f.span, i, os_page) >> page & 1))
+                        CHECK_EQ(i, page); /* which of them */
+                }
+                vacant |= (uint32_t)!any << page;
+            }
+            CHECK_EQ(mspan_vacant_os_pages(&f.span, os_page), vacant);
+            CHECK_EQ(mspan_vacant_os_pages(&f.span, 2 * GA_PAGE_SIZE), 0);
+        }
+}
+
 /* ---- lists ---------------------------------------------------------------------------------- */
 
 #define NSPANS 12
@@ -299,6 +336,7 @@ int main(void) {
     test_laps();
     test_nfresh();
     test_large_object();
+    test_os_pages(&rng);
     test_throws();
     test_list_against_model(&rng);
     test_list_throws();
