@@ -233,7 +233,7 @@ static void test_os_pages(struct rng *rng) {
             unsigned in = turn < 2 ? 0 : turn < 4 ? f.span.nelems : rng_next(rng) % f.span.nelems;
             unsigned from = rng_next(rng) % f.span.nelems;
             for (unsigned k = 0; k < in; k++) /* a stretch of slots comes back */
-                mspan_put(&f.span, (from + k) % f.span.nelems);
+                put(&f.span, (from + k) % f.span.nelems);
             uint32_t vacant = 0;
             for (unsigned page = 0; page * os_page < mspan_bytes(&f.span); page++) {
                 bool any = false;
