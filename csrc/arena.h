@@ -42,8 +42,8 @@ enum arena_layout { LAYOUT_SPARSE, LAYOUT_LINEAR };
 
 struct heap_arena {
     uintptr_t start;
-    size_t reserved; /* bytes from start that are ours; less than an arena under RLIMIT_AS */
-    size_t mapped;   /* bytes that have become Ready */
+    _Atomic size_t reserved; /* bytes from start that are ours: not all of it under RLIMIT_AS */
+    size_t mapped;           /* bytes that have become Ready */
     bool linear;
     uint8_t *pageclass;
     uint8_t *page_was;

@@ -88,8 +88,11 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
         return NULL;
     mcache_obey(c);
     if (st->top[-1].p == NULL) {
-        if (!refill(c, spc))
+        if (!refill(c, spc)) {
+            if (st->left < 0) /* obeying took the slot that store_pop had counted */
+                st->left = 0;
             return NULL;
+        }
         st->left--; /* store_pop stopped before it counted */
     }
     if (st->left < 0)
