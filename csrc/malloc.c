@@ -179,9 +179,9 @@ static bool push(struct mcache *c, const struct heap_arena *ha, uint8_t class, v
 static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
                                          const struct heap_arena *ha, uint8_t class, void *p) {
     if (class == GA_PAGE_TINY) {
-        struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);
         mheap_mark_active(h);
-        mcache_obey(c);
+        mcache_obey(c); /* before the look at the span: if p is not live, the span may go here */
+        struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);
         return s != NULL && tiny_free(h, &c->tiny, s, (uintptr_t)p) ? MISUSE_NONE
                                                                     : MISUSE_UNALLOCATED;
     }
