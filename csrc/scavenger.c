@@ -46,7 +46,9 @@ static void age_centrals(struct mheap *h, uint8_t tick) {
 static void sweep_begin(struct mheap *h, struct scavenger *sv) {
     sv->sweep_set = first_set(h);
     sv->sweep_index = 0;
+    mutex_lock(&h->caches->lock);
     mcentral_sweep_begin(sv->sweep_set);
+    mutex_unlock(&h->caches->lock);
 }
 
 static void tick(struct mheap *h, struct scavenger *sv) {
@@ -71,15 +73,13 @@ static void sweep_step(struct mheap *h, struct scavenger *sv) {
     mutex_lock(&h->caches->lock);
     bool more = mcentral_sweep_step(h, &sv->sweep_set[sv->sweep_index], GA_SCAVENGE_TICKS,
                                      &sv->swept);
-    mutex_unlock(&h->caches->lock);
-    if (more)
-        return;
-    if (++sv->sweep_index == GA_NUM_CENTRALS) {
+    if (!more && ++sv->sweep_index == GA_NUM_CENTRALS) {
         sv->sweep_index = 0;
         sv->sweep_set = sv->sweep_set->next_set;
     }
-    if (sv->sweep_set != NULL)
+    if (!more && sv->sweep_set != NULL)
         mcentral_sweep_begin(&sv->sweep_set[sv->sweep_index]);
+    mutex_unlock(&h->caches->lock);
 }
 
 uint64_t scavenger_step(struct mheap *h, uint64_t now) {
@@ -89,7 +89,9 @@ uint64_t scavenger_step(struct mheap *h, uint64_t now) {
         return GA_SCAVENGE_NEVER;
     if (sv->tick_at == 0 || sv->tick_at > now + length) /* the first, or of a longer delay */
         sv->tick_at = now + length;
-    if (now >= sv->tick_at) {
+    /* Who comes late all the time must not find himself with nothing but ticks to do. */
+    sv->ticked = now >= sv->tick_at && !sv->ticked;
+    if (sv->ticked) {
         tick(h, sv);
         sv->tick_at = now + length;
     } else {
@@ -97,7 +99,7 @@ uint64_t scavenger_step(struct mheap *h, uint64_t now) {
         bool gave = surplus != 0 && mheap_scavenge(h, ga_min(surplus, GA_SCAVENGE_CHUNK)) != 0;
         if (!gave && sv->sweep_set == NULL) {
             if (sv->quiet < QUIET_TICKS)
-                return sv->tick_at - now;
+                return now < sv->tick_at ? sv->tick_at - now : 0;
             sv->tick_at = 0;
             sv->quiet = 0;
             return GA_SCAVENGE_NEVER;

@@ -146,6 +146,25 @@ static void test_comes_again(void) {
     clock_close(&t);
 }
 
+/* A thread that is kept from its processor comes late for each tick: all goes back even so. */
+static void test_always_late(void) {
+    struct clocked t;
+    clock_open(&t, LAYOUT_SPARSE, MCACHE_THREAD);
+    alloc_all(&t, 20, 300 * GA_KIB);
+    free_all(&t, 20);
+    alloc_all(&t, NBLOCKS, 640);
+    for (int i = 0; i < NBLOCKS; i++)
+        if (i % 100 != 50)
+            CHECK_EQ(ga_free(t.rig.h, t.rig.c, block[i]), MISUSE_NONE);
+    for (unsigned steps = 0; steps < 2000 && clock_step(&t) != GA_SCAVENGE_NEVER; steps++)
+        t.now += 2 * CLOCK_TICK;
+    CHECK_EQ(kept_bytes(t.rig.h), 0);
+    CHECK(atomic_load(&t.rig.h->inuse_released) != 0);
+    for (int i = 50; i < NBLOCKS; i += 100)
+        CHECK_EQ(ga_free(t.rig.h, t.rig.c, block[i]), MISUSE_NONE);
+    clock_close(&t);
+}
+
 /* ---- what ----------------------------------------------------------------------------------- */
 
 static size_t size_of(int i) {
@@ -307,6 +326,7 @@ int main(void) {
     test_never();
     test_changed_delay();
     test_comes_again();
+    test_always_late();
     test_opened_while_it_was_away();
     test_quiet_work();
     test_at_once();
