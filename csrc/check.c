@@ -200,8 +200,8 @@ static void mark_slot(struct report *r, uintptr_t addr, bool mark) {
 static void mark_stores(struct report *r, bool mark) {
     for (struct mcache *c = r->h->caches->first; c != NULL; c = c->next) {
         for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
-            for (const struct free_slot *at = c->cold[spc].base, *end = at + mcache_waiting(c, spc);
-                 at < end; at++) {
+            for (size_t i = 0, n = mcache_waiting(c, spc); i < n; i++) {
+                const struct free_slot *at = &c->cold[spc].base[i];
                 uintptr_t addr = (uintptr_t)at->p;
                 expect(r, at->bits == heap_bits_word(arena_of(&r->h->map, addr), addr),
                        "store %u: the word beside 0x%zx is not its own", spc, (size_t)addr);
