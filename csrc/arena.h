@@ -16,6 +16,7 @@
  *   released    a bit per page: free, and given back to the system.
  *   seam        a bit per page: a mapping of the kernel's may begin here, other than at the start of
  *               an arena.  os_move makes them, os_renew removes them, and os_move wants to know them.
+ *   huge        a bit per GA_HUGE_SIZE: huge pages may have been asked for (huge.h).
  *   page_in_use a bit on the first page of each span in use.
  *   page_was    a byte per page of a freed span: what it was, to name a misuse exactly.
  *
@@ -53,6 +54,7 @@ struct heap_arena {
     uint64_t page_in_use[GA_PAGES_PER_ARENA / 64];
     uint64_t released[GA_PAGES_PER_ARENA / 64];
     uint64_t seam[GA_PAGES_PER_ARENA / 64];
+    _Atomic uint32_t huge; /* changed with the lock, read without */
     /* A sparse arena's own arrays; never touched, so never backed, in a linear one. */
     uint8_t own_pageclass[GA_PAGES_PER_ARENA];
     uint8_t own_page_was[GA_PAGES_PER_ARENA];
@@ -90,6 +92,7 @@ struct arena_map {
     size_t nall;
     uint64_t meta_bytes; /* Ready bytes of heap_arenas and linear tables */
     size_t nseams;       /* bits */
+    bool huge;           /* ask for huge pages */
     uint64_t map_bytes;  /* bytes of the map that hold entries, by whole pages of the system */
 };
 

@@ -74,6 +74,11 @@
 #define GA_SCAVENGE_PERCENT_IDLE 50  /* when it is not: nobody is kept waiting */
 #define GA_TIGHT_PERCENT 95          /* of the memory limit: from here on nothing spare is kept */
 
+#define GA_HUGE_SHIFT 21 /* 2 MiB: a huge page of x86-64, and of aarch64 with pages of 4 KiB */
+#define GA_HUGE_SIZE ((size_t)1 << GA_HUGE_SHIFT)
+#define GA_DENSE_PAGES 16 /* growth for so few is for objects that fill it: no class has longer spans */
+#define GA_HUGE_HEAP_MIN (128 * GA_MIB) /* in use: what the last huge page has too much is below 2 % */
+
 #define GA_MOVE_MIN (1 * GA_MIB) /* bytes; from here on moving page tables is far cheaper than copying */
 #define GA_SEAMS_MAX 8192 /* moves leave mappings behind, and a process has 65530 (vm.max_map_count) */
 

@@ -95,7 +95,9 @@ static size_t next_piece(struct mheap *h, uintptr_t addr, size_t npages) {
 
 /* Moves one piece. */
 static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npages) {
-    bool moved = os_move(&h->os, (void *)from, (void *)to, npages << GA_PAGE_SHIFT);
+    size_t nbytes = npages << GA_PAGE_SHIFT;
+    bool moved = mheap_take_back_huge(h, from, nbytes) && /* it is as if given back */
+                 os_move(&h->os, (void *)from, (void *)to, nbytes);
     mutex_lock(&h->lock);
     if (moved) {
         arena_set_mapping(&h->map, to, npages);
@@ -103,7 +105,7 @@ static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npa
         h->released += (uint64_t)npages << GA_PAGE_SHIFT;
     } else {
         arena_set_seam(&h->map, to); /* the kernel may have made a new mapping of it */
-        arena_set_seam(&h->map, to + (npages << GA_PAGE_SHIFT));
+        arena_set_seam(&h->map, to + nbytes);
     }
     mutex_unlock(&h->lock);
     return moved;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fatal.h"
+#include "huge.h"
 
 /* ---- span structs --------------------------------------------------------------------------- */
 
@@ -145,7 +146,11 @@ static bool reserve_spans_locked(struct mheap *h) {
 
 /* Adds at least npages of fresh pages to the free runs. */
 static bool grow_locked(struct mheap *h, size_t npages) {
+    bool dense = npages <= GA_DENSE_PAGES;
+    size_t unit = huge_grow_unit(&h->map, dense, h->pages_in_use << GA_PAGE_SHIFT);
+    size_t to_unit = -h->map.cur_base & (unit - 1); /* the end of the heap is a multiple of it */
     size_t ask = ga_align_up(npages << GA_PAGE_SHIFT, GA_HEAP_GROW_MIN);
+    ask = ask <= to_unit ? to_unit : ga_align_up(ask - to_unit, unit) + to_unit;
     if (!reserve_spans_locked(h)) /* first: what has become Ready must not get lost */
         return false;
     struct arena_piece pieces[2];
@@ -153,6 +158,8 @@ static bool grow_locked(struct mheap *h, size_t npages) {
     bool ok = arena_map_grow(&h->map, ask, pieces);
     atomic_fetch_add_explicit(&h->gc_sys, h->map.meta_bytes + h->map.map_bytes - meta,
                               memory_order_relaxed);
+    huge_grown(&h->map, pieces[0], unit);
+    huge_grown(&h->map, pieces[1], GA_HEAP_GROW_MIN);
     add_piece_locked(h, pieces[0]);
     add_piece_locked(h, pieces[1]);
     return ok;
@@ -397,6 +404,8 @@ bool mheap_cut_locked(struct mheap *h, struct mspan *s, size_t npages) {
 static bool give_back_locked(struct mheap *h, uintptr_t low, size_t npages) {
     void *p = (void *)low;
     size_t nbytes = npages << GA_PAGE_SHIFT;
+    if (!huge_take_back(&h->map, low, nbytes))
+        return false;
     if (!arena_has_seams(&h->map, low, npages) || !os_renew(&h->os, p, nbytes))
         return os_unused(&h->os, p, nbytes);
     arena_set_mapping(&h->map, low, npages);
@@ -428,6 +437,15 @@ size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages) 
     h->released += (uint64_t)fresh << GA_PAGE_SHIFT;
     insert_free_locked(h, s);
     return fresh << GA_PAGE_SHIFT;
+}
+
+bool mheap_take_back_huge(struct mheap *h, uintptr_t addr, size_t nbytes) {
+    if (!huge_is_advised(&h->map, addr, nbytes))
+        return true;
+    mutex_lock(&h->lock);
+    bool done = huge_take_back(&h->map, addr, nbytes);
+    mutex_unlock(&h->lock);
+    return done;
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */

@@ -44,6 +44,9 @@ bool os_unused(struct os *os, void *p, size_t nbytes);
 bool os_move(struct os *os, void *from, void *to, size_t nbytes);
 /* os_unused for a range that os_move has left in several mappings: they become one again. */
 bool os_renew(struct os *os, void *p, size_t nbytes);
+/* Asks for huge pages in a range, or for none, also of those that the kernel makes later (and for
+ * which it would fill up what was given back).  A kernel without them grants the latter. */
+bool os_hugepage(struct os *os, void *p, size_t nbytes, bool huge);
 void os_free(struct os *os, void *p, size_t nbytes);
 
 /* Makes every running thread of the process pass a full barrier (membarrier).  False where the

@@ -147,6 +147,13 @@ bool os_renew(struct os *os, void *p, size_t nbytes) {
     return false;
 }
 
+bool os_hugepage(struct os *os, void *p, size_t nbytes, bool huge) {
+    if (os_call_fails(os))
+        return false;
+    return madvise(p, nbytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0 ||
+           (!huge && errno == EINVAL);
+}
+
 /* Counted like the others, but giving back cannot fail. */
 void os_free(struct os *os, void *p, size_t nbytes) {
     (void)os_call_fails(os);

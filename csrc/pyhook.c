@@ -346,6 +346,7 @@ static void make_heap(void) {
                  pthread_atfork(procs_prepare_fork, procs_parent_fork, procs_child_fork) == 0;
     if (!heap_ready)
         return;
+    heap.map.huge = s.huge_pages;
     scavenger_set_delay(&heap, s.scavenge_delay_ns);
     mheap_set_memory_limit(&heap, s.memory_limit);
     background_init(&heap);

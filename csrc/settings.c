@@ -106,6 +106,13 @@ static void read_layout(struct settings *s) {
              "the default is used\n");
 }
 
+static void read_huge_pages(struct settings *s) {
+    const char *huge = getenv("GOALLOC_HUGE_PAGES");
+    s->huge_pages = huge != NULL && strcmp(huge, "on") == 0;
+    if (huge != NULL && !s->huge_pages && strcmp(huge, "off") != 0)
+        warn("goalloc: warning: GOALLOC_HUGE_PAGES is neither on nor off; none are asked for\n");
+}
+
 void settings_read(struct settings *s) {
     *s = (struct settings){
         .layout = LAYOUT_SPARSE,
@@ -113,6 +120,7 @@ void settings_read(struct settings *s) {
         .memory_limit = UINT64_MAX,
     };
     read_layout(s);
+    read_huge_pages(s);
     const char *delay = getenv("GOALLOC_SCAVENGE_DELAY"), *limit = getenv("GOALLOC_MEMORY_LIMIT");
     if (delay != NULL && !parse_seconds(delay, &s->scavenge_delay_ns))
         warn("goalloc: warning: GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, "

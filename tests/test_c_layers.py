@@ -8,9 +8,9 @@ import pytest
 # Bottom up; a file includes only headers of floors before its own.  os_posix.c and os_cgroup.c stand on
 # floor os.
 FLOORS = """
-    config base fatal lock rng os persistent fixalloc sizeclass_table sizeclass mspan treap arena
-    mheap large mcentral sampler tiny stack mcache malloc scavenger background inspect check report
-    settings interp pyhook
+    config base fatal lock rng os persistent fixalloc sizeclass_table sizeclass mspan treap
+    arena huge mheap large mcentral sampler tiny stack mcache malloc scavenger background
+    inspect check report settings interp pyhook
 """.split()
 KNOW_PYTHON = {"interp", "pyhook"}
 MAX_FILE_LINES = 700

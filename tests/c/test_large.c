@@ -10,6 +10,7 @@
 
 #include "blocks.h"
 #include "large.h"
+#include "mappings.h"
 
 static enum { WORKS, REFUSES, LEAVES_A_HOLE } moving;
 static unsigned nmoves;
@@ -304,24 +305,6 @@ static void test_small_ones_are_copied(void) {
     rig_close(&r);
 }
 
-/* Mappings of the kernel's that begin within the heap's pages, and those that no seam tells of. */
-static unsigned count_mappings(unsigned *untold) {
-    FILE *f = fopen("/proc/self/maps", "r");
-    char line[512];
-    unsigned n = 0;
-    *untold = 0;
-    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        uintptr_t start = strtoul(line, NULL, 16);
-        const struct heap_arena *ha = arena_of(&r.h->map, start);
-        if (ha == NULL || start - ha->start >= ha->mapped || (start & GA_ARENA_MASK) == 0)
-            continue;
-        n++;
-        *untold += !(ha->seam[arena_page(start) >> 6] >> (arena_page(start) & 63) & 1);
-    }
-    fclose(f);
-    return n;
-}
-
 /* What was moved and has then grown lies in two mappings, which move one by one; when all is given
  * back the heap is one mapping again. */
 static void test_pieces(void) {
@@ -342,14 +325,14 @@ static void test_pieces(void) {
         b.size = (round * 2 + 1) * n << GA_PAGE_SHIFT;
         CHECK_EQ((uintptr_t)take(5), (uintptr_t)b.p + b.size);
         block_fill(&b, round);
-        CHECK(count_mappings(&untold) >= round);
+        CHECK(count_mappings(r.h, &untold) >= round);
         CHECK_EQ(untold, 0);
     }
     CHECK(all_zero(bottom, 5 * GA_PAGE_SIZE));
     release(b.p);
-    CHECK(count_mappings(&untold) >= 5);
+    CHECK(count_mappings(r.h, &untold) >= 5);
     mheap_free_os_memory(r.h);
-    CHECK(count_mappings(&untold) <= 2);
+    CHECK(count_mappings(r.h, &untold) <= 2);
     CHECK_EQ(untold, 0);
     CHECK(all_zero(b.p, b.size));
     rig_close(&r);
@@ -390,7 +373,7 @@ static void test_move_fails(void) {
         moving = WORKS;
         CHECK(b.p != old && block_holds(&b, b.size));
         memset(b.p, 0x5a, 2 * b.size); /* no hole */
-        CHECK_EQ(count_mappings(&untold), 0);
+        CHECK_EQ(count_mappings(r.h, &untold), 0);
         CHECK_EQ(span_at(old)->scavenged, 0);
         CHECK_EQ(span_at(old)->needzero, 1);
         CHECK_HEAP(r.h);
@@ -456,7 +439,7 @@ static void test_random(enum arena_layout layout, struct rng *rng) {
         if (step % 50 == 0) {
             CHECK_HEAP(r.h);
             check_memstats_slow(r.h);
-            count_mappings(&untold);
+            count_mappings(r.h, &untold);
             CHECK_EQ(untold, 0);
         }
         if (rng_next(rng) % 100 == 0)

@@ -163,9 +163,11 @@ static void test_failures(void) {
     CHECK(!os_map(&os, reserved, n) && !readable(reserved));
     CHECK(!os_unused(&os, ready, n) && ready[n - 1] == 7);
     CHECK(!os_used(&os, ready, n));
+    CHECK(!os_hugepage(&os, ready, n, true) && !os_hugepage(&os, ready, n, false));
     atomic_store(&os.fail_all, false);
-    atomic_store(&os.fail_at, atomic_load(&os.ncalls) + 2);
+    atomic_store(&os.fail_at, atomic_load(&os.ncalls) + 3);
     CHECK(os_map(&os, reserved, n));
+    CHECK(os_hugepage(&os, ready, n, false)); /* which every kernel can grant */
     CHECK(!os_used(&os, reserved, n));
     CHECK(os_used(&os, reserved, n));
     os_free(&os, reserved, n);

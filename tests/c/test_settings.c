@@ -101,20 +101,23 @@ static void test_environment(void) {
         const char *name, *value;
         struct settings want;
     } cases[] = {
-        {"GOALLOC_LAYOUT", "sparse", {LAYOUT_SPARSE, 0, DELAY, NONE}},
-        {"GOALLOC_LAYOUT", "linear", {LAYOUT_LINEAR, 0, DELAY, NONE}},
-        {"GOALLOC_LAYOUT", "round", {LAYOUT_SPARSE, 0, DELAY, NONE}},
-        {"GOALLOC_LINEAR_SIZE", "1GiB", {LAYOUT_SPARSE, 1 << 30, DELAY, NONE}},
-        {"GOALLOC_LINEAR_SIZE", "0", {LAYOUT_SPARSE, 0, DELAY, NONE}},
-        {"GOALLOC_LINEAR_SIZE", "much", {LAYOUT_SPARSE, 0, DELAY, NONE}},
+        {"GOALLOC_LAYOUT", "sparse", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_LAYOUT", "linear", {LAYOUT_LINEAR, 0, DELAY, NONE, false}},
+        {"GOALLOC_LAYOUT", "round", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_LINEAR_SIZE", "1GiB", {LAYOUT_SPARSE, 1 << 30, DELAY, NONE, false}},
+        {"GOALLOC_LINEAR_SIZE", "0", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_LINEAR_SIZE", "much", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
         /* no room for the tables beside it */
-        {"GOALLOC_LINEAR_SIZE", "8388608TiB", {LAYOUT_SPARSE, 0, DELAY, NONE}},
-        {"GOALLOC_SCAVENGE_DELAY", "0.25", {LAYOUT_SPARSE, 0, 250000000, NONE}},
-        {"GOALLOC_SCAVENGE_DELAY", "off", {LAYOUT_SPARSE, 0, UINT64_MAX, NONE}},
-        {"GOALLOC_SCAVENGE_DELAY", "1s", {LAYOUT_SPARSE, 0, DELAY, NONE}},
-        {"GOALLOC_MEMORY_LIMIT", "1GiB", {LAYOUT_SPARSE, 0, DELAY, 1 << 30}},
-        {"GOALLOC_MEMORY_LIMIT", "off", {LAYOUT_SPARSE, 0, DELAY, NONE}},
-        {"GOALLOC_MEMORY_LIMIT", "lots", {LAYOUT_SPARSE, 0, DELAY, NONE}},
+        {"GOALLOC_LINEAR_SIZE", "8388608TiB", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_SCAVENGE_DELAY", "0.25", {LAYOUT_SPARSE, 0, 250000000, NONE, false}},
+        {"GOALLOC_SCAVENGE_DELAY", "off", {LAYOUT_SPARSE, 0, UINT64_MAX, NONE, false}},
+        {"GOALLOC_SCAVENGE_DELAY", "1s", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_MEMORY_LIMIT", "1GiB", {LAYOUT_SPARSE, 0, DELAY, 1 << 30, false}},
+        {"GOALLOC_MEMORY_LIMIT", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_MEMORY_LIMIT", "lots", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_HUGE_PAGES", "on", {LAYOUT_SPARSE, 0, DELAY, NONE, true}},
+        {"GOALLOC_HUGE_PAGES", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_HUGE_PAGES", "always", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
     };
     for (size_t i = 0; i < COUNT(cases); i++) /* whatever this process was started with */
         unsetenv(cases[i].name);
@@ -127,6 +130,7 @@ static void test_environment(void) {
         CHECK_EQ(s.linear_bytes, cases[i].want.linear_bytes);
         CHECK_EQ(s.scavenge_delay_ns, cases[i].want.scavenge_delay_ns);
         CHECK_EQ(s.memory_limit, cases[i].want.memory_limit);
+        CHECK_EQ(s.huge_pages, cases[i].want.huge_pages);
     }
 }
 
