@@ -2,10 +2,10 @@
  *
  *     fuzz --ops N --seed S --threads T --round R --first F
  *
- * Rounds of R operations, counted from F, each on a heap of its own that must end empty.  One
- * driver with caches of all kinds, whose run of a seed is always the same; or T threads with a driver
- * each, and one more that scavenges, stops, checks, limits and makes calls of the system fail.  Built
- * with -DFUZZ_LIBFUZZER -fsanitize=fuzzer, libFuzzer makes the decisions of a single driver. */
+ * Rounds of R operations, counted from F, each on a heap of its own that must end empty.  One driver
+ * with caches of all kinds, whose run of a seed is the same every time; or T threads with a driver
+ * each, and one more that scavenges, stops, checks, limits, and makes calls of the system fail.
+ * Built with -DFUZZ_LIBFUZZER -fsanitize=fuzzer, libFuzzer makes the decisions of a single driver. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
