@@ -87,13 +87,14 @@ static uint8_t new_set(struct field *f) {
 
 static void open_field(struct field *f, bool threaded, unsigned ndrivers) {
     *f = (struct field){.seed = f->seed, .round = f->round};
-    bool linear = input_u8(&drivers[0].in) & 1;
-    f->h = heap_new(linear ? LAYOUT_LINEAR : LAYOUT_SPARSE, 16 * GA_ARENA_SIZE);
+    unsigned dice = input_u8(&drivers[0].in);
+    f->h = heap_new(dice & 1 ? LAYOUT_LINEAR : LAYOUT_SPARSE, 16 * GA_ARENA_SIZE);
     f->threaded = threaded;
     /* Small heaps are full of what was there before, and quick. */
     f->budget = (size_t)BUDGET / ndrivers >> 2 * input_below(&drivers[0].in, 4);
     pthread_mutex_init(&f->exchange_lock, NULL);
     EXPECT(f->h != NULL && scavenger_init(f->h));
+    f->h->map.huge = dice % 8 == 3 || dice % 8 == 6;
     f->h->caches->hold_interp = hold_interp;
     f->h->caches->let_go_interp = let_go_interp;
     new_set(f);
@@ -101,6 +102,8 @@ static void open_field(struct field *f, bool threaded, unsigned ndrivers) {
     f->orphan = mcache_new(f->h, MCACHE_ORPHAN, f->set[f->orphan_set]);
     EXPECT(f->orphan != NULL);
     f->h->caches->orphan = f->orphan;
+    if (f->h->map.huge)
+        EXPECT((f->ballast = ga_malloc(f->h, f->orphan, GA_HUGE_HEAP_MIN, true)) != NULL);
 }
 
 static void add_lane(struct driver *d, enum mcache_kind kind, uint8_t set) {
@@ -180,6 +183,8 @@ static void close_field(struct field *f, unsigned ndrivers) {
     check_stats(d);
     for (unsigned i = 0; i < ndrivers; i++)
         free_lives(&drivers[i]);
+    if (f->ballast != NULL)
+        EXPECT(ga_free(f->h, f->orphan, f->ballast) == MISUSE_NONE);
     while (f->nexchange != 0)
         EXPECT(ga_free(f->h, d->lane[1].c, f->exchange[--f->nexchange].p) == MISUSE_NONE);
     if (atomic_load(&f->closed))

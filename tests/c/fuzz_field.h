@@ -44,6 +44,7 @@ struct field {
     unsigned ngils;
     struct mcache *orphan;
     uint8_t orphan_set;
+    void *ballast; /* or NULL: makes the heap so large that it asks for huge pages; never written */
     bool threaded;
     _Atomic bool faults; /* calls of the system fail */
     _Atomic bool closed; /* the caches are */

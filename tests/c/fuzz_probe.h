@@ -101,7 +101,7 @@ static inline void probe_wild(struct driver *d) {
     uintptr_t start = m->all[input_below(&d->in, (uint32_t)m->nall)]->start;
     size_t offset = input_u32(&d->in) >> input_u8(&d->in) % 16 & GA_ARENA_MASK;
     void *p = (void *)(start + (input_u8(&d->in) & 1 ? offset : offset & ~(size_t)15));
-    if (shadow_find(&d->shadow, p) == NULL)
+    if (p != d->f->ballast && shadow_find(&d->shadow, p) == NULL)
         probe(d, p, ANY_MISUSE);
 }
 

@@ -32,7 +32,8 @@ static inline uint64_t tiny_slots(struct shadow *s) {
 /* A cache may hold one tiny slot more than there are parts in. */
 static inline void check_counts(struct driver *d, const struct memstats *m) {
     struct shadow *s = &d->shadow;
-    uint64_t tiny = tiny_slots(s), nblocks = 0, bytes = 0;
+    uint64_t tiny = tiny_slots(s), nblocks = d->f->ballast != NULL;
+    uint64_t bytes = nblocks * GA_HUGE_HEAP_MIN;
     for (uint32_t i = 0; i < s->nlive; i++) {
         nblocks += !s->live[i].tiny;
         bytes += s->live[i].tiny ? 0 : s->live[i].usable;
