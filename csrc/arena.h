@@ -120,9 +120,12 @@ GA_INLINE struct heap_arena *arena_of(const struct arena_map *m, uintptr_t addr)
 /* Page of an address within its arena. */
 GA_INLINE size_t arena_page(uintptr_t addr) { return (addr & GA_ARENA_MASK) >> GA_PAGE_SHIFT; }
 
+/* Which word of its half an address belongs to, in an arena whose bitmap grows up. */
+GA_INLINE intptr_t heap_bits_index(uintptr_t addr) {
+    return (intptr_t)((addr & GA_ARENA_MASK) >> (GA_GRANULE_SHIFT + 6));
+}
 GA_INLINE uint64_t *heap_bits_word(const struct heap_arena *ha, uintptr_t addr) {
-    intptr_t i = (intptr_t)((addr & GA_ARENA_MASK) >> (GA_GRANULE_SHIFT + 6));
-    return &ha->bitmap[addr >> 3 & 1][i ^ ha->bitmap_flip];
+    return &ha->bitmap[addr >> 3 & 1][heap_bits_index(addr) ^ ha->bitmap_flip];
 }
 GA_INLINE uint64_t heap_bits_mask(uintptr_t addr) {
     return (uint64_t)1 << (addr >> GA_GRANULE_SHIFT & 63);

@@ -27,14 +27,24 @@ static void make_room(struct mcache *c, unsigned spc) {
     cold->batch = GA_STORE_LIMIT_MIN / 2;
 }
 
-/* Puts n slots below top, the last first: popped downwards, the lowest address comes first. */
+/* Puts n slots below top, the last first: popped downwards, the lowest address comes first.  What is
+ * known of their arena is kept in locals: the compiler can't tell that storing slots leaves it alone. */
 static void fill_store(const struct mcache *c, struct free_slot *top, void *const *slots, size_t n) {
-    const struct heap_arena *ha = arena_of(&c->heap->map, (uintptr_t)slots[0]);
+    uintptr_t start = 1; /* no arena's */
+    uint64_t *half[2] = {NULL, NULL};
+    intptr_t flip = 0;
     for (size_t i = 0; i < n; i++) {
         uintptr_t addr = (uintptr_t)slots[i];
-        if (GA_UNLIKELY(addr - ha->start >= GA_ARENA_SIZE))
-            ha = arena_of(&c->heap->map, addr);
-        *--top = (struct free_slot){slots[i], heap_bits_word(ha, addr)};
+        if (GA_UNLIKELY(ga_align_down(addr, GA_ARENA_SIZE) != start)) {
+            const struct heap_arena *ha = arena_of(&c->heap->map, addr);
+            start = ha->start;
+            half[0] = ha->bitmap[0];
+            half[1] = ha->bitmap[1];
+            flip = ha->bitmap_flip;
+        }
+        --top;
+        top->p = slots[i];
+        top->bits = &half[addr >> 3 & 1][heap_bits_index(addr) ^ flip];
     }
 }
 
@@ -109,10 +119,11 @@ void mcache_give_back(struct mcache *c, unsigned spc, size_t n) {
     if (n == 0)
         return;
     for (size_t done = 0; done < n;) {
-        size_t k = 0;
-        while (k < GA_STORE_BATCH_MAX && done < n)
-            slots[k++] = base[done++].p;
+        size_t k = ga_min(n - done, GA_STORE_BATCH_MAX);
+        for (size_t i = 0; i < k; i++)
+            slots[i] = base[done + i].p;
         mcentral_put(c->heap, slots, k);
+        done += k;
     }
     size_t rest = (size_t)(st->top - base) - n;
     memmove(base, base + n, rest * sizeof *base);

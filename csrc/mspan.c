@@ -145,11 +145,13 @@ size_t mspan_take(struct mspan *s, size_t want, void **out) {
 size_t mspan_put(struct mspan *s, void *const *slots, size_t n) {
     uintptr_t start = s->start_addr;
     size_t nbytes = mspan_bytes(s), done = 0;
-    uint64_t *bits = s->alloc_bits;
+    uint64_t *bits = s->alloc_bits; /* locals: storing bits leaves them alone */
+    const unsigned nelems = s->nelems;
+    const uint64_t magic = s->divmagic;
     for (; done < n && (uintptr_t)slots[done] - start < nbytes; done++) {
-        unsigned i = mspan_objindex(s, (uintptr_t)slots[done] - start);
+        unsigned i = (unsigned)(((uintptr_t)slots[done] - start) * magic >> 32);
         uint64_t bit = (uint64_t)1 << (i % 64);
-        if (GA_UNLIKELY(i >= s->nelems || !(bits[i / 64] & bit)))
+        if (GA_UNLIKELY(i >= nelems || !(bits[i / 64] & bit)))
             ga_throw("mspan_put: slot %u of span %p is not out", i, (void *)s);
         bits[i / 64] ^= bit;
     }
