@@ -28,6 +28,11 @@
 PyAPI_FUNC(const char *) _PyMem_GetCurrentAllocatorName(void);
 
 #define PYMALLOC_DEBUG "pymalloc_debug"
+#ifdef Py_GIL_DISABLED
+#define FREE_THREADED true
+#else
+#define FREE_THREADED false
+#endif
 
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
 
@@ -77,11 +82,9 @@ static const char *name_obstacle(const char *name) {
 
 /* NULL, or why the table as it is must not be replaced. */
 static const char *table_obstacle(void) {
-#ifdef Py_GIL_DISABLED
-    return "this Python is free-threaded, and its object allocator cannot be replaced";
-#else
+    if (FREE_THREADED)
+        return "this Python is free-threaded, and its object allocator cannot be replaced";
     return name_obstacle(_PyMem_GetCurrentAllocatorName());
-#endif
 }
 
 static bool tracemalloc_is_tracing(void) {
