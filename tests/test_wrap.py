@@ -8,7 +8,7 @@ import textwrap
 
 import cbuild
 import pytest
-from pychild import needs_replaceable
+from pychild import needs_launch, needs_replaceable
 from test_hooks import BEGIN, CHURN, INTERPRETERS
 
 # A size of a class that nothing else in a small program uses.
@@ -433,3 +433,97 @@ def test_tracemalloc_that_started_first_may_stop_first(python):
         """
     )
     assert python.output("-c", code) == "wrap wrap True\nNone True\nimport import True\n"
+
+
+# ---- launch mode below the debug hooks ----------------------------------------------------------
+
+
+@pytest.fixture(params=["-X dev", "PYTHONMALLOC=debug", "PYTHONMALLOC=pymalloc_debug"])
+def below_hooks(request, python):
+    """below_hooks(code) -> the finished child that has the debug hooks on top of goalloc."""
+    name, value = request.param.replace("=", " ").split()
+    options, env = (["-X", value], {}) if name == "-X" else ([], {name: value})
+
+    def run(code):
+        return python(*options, "-m", "goalloc", "run", "-c", code, env=env)
+
+    return run
+
+
+@needs_launch
+def test_launch_below_the_debug_hooks(below_hooks):
+    code = BEGIN + CHURN + INTERPRETERS + textwrap.dedent(
+        f"""
+        import os, tracemalloc, zlib
+        assert goalloc.mode() == goalloc.install() == "launch"
+        for d in DOMAINS:
+            for n in (0, 1, 100, 513, 70_000):
+                p = _core._domain_malloc(d, n)
+                assert ours(p) and p != goalloc.span_of(p).start and p % 16 == 0
+                q = _core._domain_realloc(d, p, 2 * n + 1)
+                assert ours(q)
+                _core._domain_free(d, q)
+        def work():
+            churn(500)
+            zlib.compress(bytes(100_000))
+            i = create(sys.version_info >= (3, 12))
+            run(i, "import goalloc; assert goalloc.mode() == 'launch'")
+            interpreters.destroy(i)
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for t in threads: t.start()
+        for t in threads: t.join()
+        tracemalloc.start()
+        churn()
+        assert goalloc.mode() == "launch"
+        tracemalloc.stop()
+        if (pid := os.fork()) == 0:
+            churn(100)
+            goalloc.check()
+            os._exit(goalloc.mode() != "launch")
+        assert os.waitpid(pid, 0)[1] == 0
+        goalloc.check()
+        print("ok")
+        """
+    )
+    done = below_hooks(code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
+
+
+@needs_launch
+def test_the_debug_hooks_still_find_what_they_are_for(below_hooks):
+    code = BEGIN + textwrap.dedent(
+        """
+        import ctypes
+        p = _core._domain_malloc("mem", 10)
+        assert ctypes.string_at(p, 10) == b"\\xcd" * 10
+        ctypes.memset(p + 10, 0, 1)
+        _core._domain_free("mem", p)
+        """
+    )
+    done = below_hooks(code)
+    assert done.returncode == -6
+    assert "bad trailing pad byte" in done.stderr and "goalloc: fatal" not in done.stderr
+
+
+@needs_launch
+def test_out_from_below_the_debug_hooks_and_in_again(below_hooks):
+    code = BEGIN + CHURN + textwrap.dedent(
+        """
+        kept = [bytearray(n) for n in range(2000)]
+        goalloc.uninstall()
+        assert goalloc.mode() is None
+        others = {d: [_core._domain_malloc(d, 100) for _ in range(10)] for d in DOMAINS}
+        assert not any(ours(p) for blocks in others.values() for p in blocks)
+        del kept
+        churn()
+        assert goalloc.install() == goalloc.mode() == "import"
+        for d in DOMAINS:
+            assert ours(_core._domain_malloc(d, 100))
+            for p in others[d]: _core._domain_free(d, p)
+        churn()
+        goalloc.check()
+        print("ok")
+        """
+    )
+    done = below_hooks(code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
