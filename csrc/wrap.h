@@ -35,7 +35,7 @@ bool wrap_is_in(void);
 /* What was asked for while it was in, so far. */
 void wrap_sums(struct tally_sums *out);
 
-/* One byte from the domain, through whatever is in the table. */
+/* PyMem_RawMalloc and the like by domain: through whatever is in the table. */
 void *wrap_domain_malloc(PyMemAllocatorDomain domain, size_t size);
 void wrap_domain_free(PyMemAllocatorDomain domain, void *p);
 

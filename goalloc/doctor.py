@@ -29,7 +29,9 @@ def _launch_obstacle() -> str | None:
 
 
 def _wrap_obstacle() -> str | None:
-    return _child_obstacle("wrap", "import goalloc; print(goalloc.install('wrap'))", None)
+    # Out first: the child may have been launched on goalloc, as this process.
+    code = "import goalloc; goalloc.uninstall(); print(goalloc.install('wrap'))"
+    return _child_obstacle("wrap", code, None)
 
 
 def _child_obstacle(mode: str, code: str, env: dict[str, str] | None) -> str | None:

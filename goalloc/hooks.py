@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, TypeAlias
 
-    Mode: TypeAlias = Literal["launch", "import", "wrap"]
+    _Mode: TypeAlias = Literal["launch", "import", "wrap"]
 
 
-def install(mode: Literal["import", "wrap"] | None = None) -> Mode:
+def install(mode: Literal["import", "wrap"] | None = None) -> _Mode:
     """Puts goalloc into this process and returns the mode that it is in.
 
     'import'  serves new blocks; older ones stay where they are
@@ -35,7 +35,7 @@ def uninstall() -> None:
     _core.uninstall()
 
 
-def mode() -> Mode | None:
+def mode() -> _Mode | None:
     """How goalloc serves this process now; None: it does not.
 
     Found out by looking: another tool may have put back allocators that it saved earlier.
@@ -50,7 +50,7 @@ class installed:
         self._mode = mode
         self._ours = False
 
-    def __enter__(self) -> Mode:
+    def __enter__(self) -> _Mode:
         self._ours = mode() is None
         return install(self._mode)
 

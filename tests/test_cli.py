@@ -77,6 +77,12 @@ def test_doctor_finds_all_well(python):
     assert [line.split() for line in lines] == [[mode, "works"] for mode in modes]
 
 
+@needs_replaceable
+def test_doctor_when_launched(python):
+    heading, *lines = python.run("-m", "goalloc", "doctor").stdout.splitlines()
+    assert [line.split()[1:] for line in lines] == [["works"]] * 3
+
+
 @needs_launch
 @pytest.mark.parametrize(
     "outer, env, works",
