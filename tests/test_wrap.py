@@ -411,7 +411,7 @@ def saver(tmp_path_factory):
 @pytest.mark.parametrize(
     "malloc, length",
     [
-        ("default", 3),
+        ("default", 4),
         pytest.param("default", 5, marks=pytest.mark.slow),
         pytest.param("debug", 4, marks=pytest.mark.slow),
         pytest.param("malloc", 4, marks=pytest.mark.slow),
