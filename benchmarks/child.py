@@ -50,7 +50,7 @@ def require_allocator(job: dict[str, Any]) -> None:
     if job["install"]:
         import goalloc
 
-        goalloc.install()
+        goalloc.install(job["install"])
     if job["mode"]:
         import goalloc
 

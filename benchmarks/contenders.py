@@ -23,8 +23,9 @@ class Contender:
     env: Mapping[str, str] = field(default_factory=dict)
     args: tuple[str, ...] = ()  # between the interpreter and the script
     library: str | None = None  # must be mapped while measuring
-    install: bool = False  # the script calls goalloc.install()
+    install: str | None = None  # the mode that the script calls goalloc.install() with
     mode: str | None = None  # what goalloc.mode() must say
+    on_request: bool = False  # only measured when asked for by name
 
     def command(self, python: Interpreter, script: Path, job: str) -> list[str]:
         return [python.path, *self.args, str(script), job]
@@ -63,7 +64,8 @@ def _goalloc(python: Interpreter) -> list[Contender]:
     return [
         Contender("goalloc", env, args, mode="launch"),
         Contender("goalloc-linear", linear, args, mode="launch"),
-        Contender("goalloc-import", install=True, mode="import"),
+        Contender("goalloc-import", install="import", mode="import"),
+        Contender("goalloc-wrap", install="wrap", mode="wrap", on_request=True),
     ]
 
 
@@ -82,7 +84,8 @@ def available(python: Interpreter) -> list[Contender]:
 def choose(python: Interpreter, names: list[str] | None, baseline: str) -> list[Contender]:
     """The contenders asked for, with the baseline always among them and first."""
     found = {contender.name: contender for contender in available(python)}
-    wanted = dict.fromkeys([baseline, *(found if names is None else names)])
+    usual = [name for name, contender in found.items() if not contender.on_request]
+    wanted = dict.fromkeys([baseline, *(usual if names is None else names)])
     missing = [name for name in wanted if name not in found]
     if missing:
         raise LookupError(

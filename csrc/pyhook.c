@@ -1,4 +1,5 @@
-/* pyhook: goalloc in CPython's allocator table.  See pyhook.h; malloc.c has the overview.
+/* pyhook: the functions of goalloc in CPython's allocator table.  See pyhook.h; malloc.c has the
+ * overview, and pyhook_install.c how they get there.
  *
  * A call arrives with the domain it is of, and nothing else that can be relied on: while the table is
  * being changed CPython's readers may see an old context beside a new function, so ours ignore it,
@@ -9,35 +10,21 @@
  * fatal.
  *
  * The hot path of mem and obj is store_pop and store_push on the cache of the only interpreter.
- * Lock: none here; the table is changed under the GIL. */
-#include "pyhook.h"
+ * Lock: none here. */
+#include "pyhook_table.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fatal.h"
-#include "interp.h"
-#include "report.h"
 #include "settings.h"
 
-/* Exported by every CPython that is supported, declared by some. */
-PyAPI_FUNC(const char *) _PyMem_GetCurrentAllocatorName(void);
-
-#define DOMAINS 3
-#define RAW PYMEM_DOMAIN_RAW
-#define MEM PYMEM_DOMAIN_MEM
-#define OBJ PYMEM_DOMAIN_OBJ
-
+struct pyhook pyhook;
 static struct mheap heap;
 static bool heap_ready; /* set once, by make_heap */
-static enum pyhook_mode mode;
-static _Atomic bool serving; /* false after uninstall: what is new comes from previous */
-static PyMemAllocatorEx previous[DOMAINS];
-static PyObjectArenaAllocator previous_arena;
+/* Calls of this thread that came by while we do not serve (pyhook_reached). */
+static __thread bool seen[DOMAINS] __attribute__((tls_model("initial-exec")));
 
-/* Acquire: who sees that it has ended must see the mode that ended with it. */
-static bool is_serving(void) { return atomic_load_explicit(&serving, memory_order_acquire); }
+static bool is_serving(void) { return pyhook_is_serving(&pyhook); }
 
 /* ---- which cache ---------------------------------------------------------------------------- */
 
@@ -173,30 +160,38 @@ GA_INLINE void hook_free(PyMemAllocatorDomain domain, void *p, enum arena_layout
 /* ---- slow ----------------------------------------------------------------------------------- */
 
 static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
-    if (!is_serving())
-        return previous[domain].malloc(previous[domain].ctx, size);
+    if (!is_serving()) {
+        seen[domain] = true;
+        return pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
+    }
     struct mcache *c = enter(domain);
     void *p = ga_malloc(&heap, c, size, domain == RAW);
     leave(domain, c);
     if (p == NULL && !is_serving()) /* uninstalled just now: the cache was closed */
-        p = previous[domain].malloc(previous[domain].ctx, size);
+        p = pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
     return p;
 }
 
 static GA_NOINLINE void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize) {
     if (!is_serving())
-        return previous[domain].calloc(previous[domain].ctx, nelem, elsize);
+        return pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
     struct mcache *c = enter(domain);
     void *p = ga_calloc(&heap, c, nelem, elsize, domain == RAW);
     leave(domain, c);
     if (p == NULL && !is_serving())
-        p = previous[domain].calloc(previous[domain].ctx, nelem, elsize);
+        p = pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
     return p;
 }
 
-/* p is in none of our arenas: it is the previous allocator's, or the process ends. */
-static GA_COLD void expect_foreign(const char *op, void *p) {
-    if (mode == PYHOOK_LAUNCH)
+/* p is in none of our arenas: it is the previous allocator's, or the process ends.  A debug build of
+ * Python makes a few raw blocks through its debug hooks before we come below those. */
+static GA_COLD void expect_foreign(PyMemAllocatorDomain domain, const char *op, void *p) {
+#ifdef Py_DEBUG
+    if (domain == RAW)
+        return;
+#endif
+    (void)domain;
+    if (pyhook.mode == PYHOOK_LAUNCH)
         misuse_throw(&heap, MISUSE_FOREIGN, op, p);
 }
 
@@ -204,8 +199,8 @@ static GA_NOINLINE void slow_free(PyMemAllocatorDomain domain, void *p) {
     if (p == NULL)
         return;
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
-        expect_foreign("free", p);
-        previous[domain].free(previous[domain].ctx, p);
+        expect_foreign(domain, "free", p);
+        pyhook.previous[domain].free(pyhook.previous[domain].ctx, p);
         return;
     }
     if (domain == RAW && atomic_load(&procs.first) != NULL) {
@@ -228,7 +223,7 @@ static void *move_out(PyMemAllocatorDomain domain, void *p, size_t size) {
     leave(domain, c);
     if (why != MISUSE_NONE)
         misuse_throw(&heap, why, "realloc", p);
-    void *q = previous[domain].malloc(previous[domain].ctx, size);
+    void *q = pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
     if (q != NULL) {
         memcpy(q, p, ga_min(usable, size));
         slow_free(domain, p);
@@ -238,8 +233,8 @@ static void *move_out(PyMemAllocatorDomain domain, void *p, size_t size) {
 
 static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
-        expect_foreign("realloc", p);
-        return previous[domain].realloc(previous[domain].ctx, p, size);
+        expect_foreign(domain, "realloc", p);
+        return pyhook.previous[domain].realloc(pyhook.previous[domain].ctx, p, size);
     }
     if (!is_serving())
         return move_out(domain, p, size);
@@ -310,10 +305,10 @@ static const PyMemAllocatorEx linear_hooks[DOMAINS] = {
 /* CPython asks for the chunks of its frame stacks here, and pymalloc for its arenas.  Those must not
  * lie in ours, or pymalloc's blocks would pass for our own: it is at work in import mode, where a
  * block of its that grows stays with it. */
-static void *arena_alloc(void *ctx, size_t size) {
+void *pyhook_arena_alloc(void *ctx, size_t size) {
     (void)ctx;
-    if (!is_serving() || (mode != PYHOOK_LAUNCH && size >= PYMALLOC_ARENA_MIN))
-        return previous_arena.alloc(previous_arena.ctx, size);
+    if (!is_serving() || (pyhook.mode != PYHOOK_LAUNCH && size >= PYMALLOC_ARENA_MIN))
+        return pyhook.previous_arena.alloc(pyhook.previous_arena.ctx, size);
     struct mcache *c = enter(OBJ);
     mcache_obey(c);
     void *p = stack_alloc(&heap, &c->stackcache, size);
@@ -321,10 +316,10 @@ static void *arena_alloc(void *ctx, size_t size) {
     return p;
 }
 
-static void arena_free(void *ctx, void *p, size_t size) {
+void pyhook_arena_free(void *ctx, void *p, size_t size) {
     (void)ctx;
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
-        previous_arena.free(previous_arena.ctx, p, size);
+        pyhook.previous_arena.free(pyhook.previous_arena.ctx, p, size);
         return;
     }
     struct mcache *c = enter(OBJ);
@@ -358,143 +353,22 @@ struct mheap *pyhook_heap(void) {
     return heap_ready ? &heap : NULL;
 }
 
-enum pyhook_mode pyhook_mode(void) { return is_serving() ? mode : PYHOOK_NONE; }
+/* ---- the table ------------------------------------------------------------------------------ */
 
-/* ---- install -------------------------------------------------------------------------------- */
-
-static const PyMemAllocatorEx *our_hooks(void) {
-    return heap.map.linear.size != 0 ? linear_hooks : sparse_hooks;
+const PyMemAllocatorEx *pyhook_functions(PyMemAllocatorDomain domain) {
+    return heap.map.linear.size != 0 ? &linear_hooks[domain] : &sparse_hooks[domain];
 }
 
-static bool table_is_ours(PyMemAllocatorDomain domain) {
+bool pyhook_on_top(PyMemAllocatorDomain domain) {
     PyMemAllocatorEx now;
     PyMem_GetAllocator(domain, &now);
     return now.free == sparse_hooks[domain].free || now.free == linear_hooks[domain].free;
 }
 
-/* NULL, or why the table as it is must not be replaced. */
-static const char *table_obstacle(void) {
-#ifdef Py_GIL_DISABLED
-    return "this Python is free-threaded, and its object allocator cannot be replaced";
-#else
-    if (table_is_ours(RAW) && table_is_ours(MEM) && table_is_ours(OBJ))
-        return NULL;
-    const char *name = _PyMem_GetCurrentAllocatorName(); /* NULL too if some are ours, some not */
-    if (name == NULL)
-        return "another tool has replaced or wrapped Python's memory allocators";
-    if (strstr(name, "_debug") != NULL)
-        return "Python's debug hooks are on the memory allocators (PYTHONMALLOC=debug, -X dev or a "
-               "debug build)";
-    if (strcmp(name, "pymalloc") != 0)
-        return "PYTHONMALLOC asks for another allocator than Python's own";
-    return NULL;
-#endif
-}
-
-static const char *tracing_obstacle(void) {
-    PyObject *module = PyImport_ImportModule("_tracemalloc");
-    PyObject *tracing = module ? PyObject_CallMethod(module, "is_tracing", NULL) : NULL;
-    bool yes = tracing == Py_True;
-    Py_XDECREF(tracing);
-    Py_XDECREF(module);
-    PyErr_Clear();
-    return yes ? "tracemalloc is tracing already, and would drop goalloc when it stops" : NULL;
-}
-
-const char *pyhook_obstacle(void) {
-    if (pyhook_mode() != PYHOOK_NONE)
-        return NULL;
-    const char *why = tracing_obstacle();
-    return why != NULL ? why : table_obstacle();
-}
-
-/* All functions of a domain, or free and realloc only, which serve old blocks and ours alike. */
-static void set_table(PyMemAllocatorDomain domain, bool all) {
-    PyMemAllocatorEx a = our_hooks()[domain];
-    a.ctx = previous[domain].ctx;
-    if (!all) {
-        a.malloc = previous[domain].malloc;
-        a.calloc = previous[domain].calloc;
-    }
-    PyMem_SetAllocator(domain, &a);
-}
-
-static void set_tables(bool all) {
-    for (int domain = 0; domain < DOMAINS; domain++)
-        set_table(domain, all);
-    if (all) {
-        PyObjectArenaAllocator arena = {previous_arena.ctx, arena_alloc, arena_free};
-        PyObject_SetArenaAllocator(&arena);
-    }
-}
-
-static void save_previous(void) {
-    for (int domain = 0; domain < DOMAINS; domain++)
-        if (!table_is_ours(domain))
-            PyMem_GetAllocator(domain, &previous[domain]);
-    PyObjectArenaAllocator now;
-    PyObject_GetArenaAllocator(&now);
-    if (now.free != arena_free)
-        previous_arena = now;
-}
-
-const char *pyhook_install(void) {
-    const char *why = pyhook_obstacle();
-    if (why != NULL || pyhook_mode() != PYHOOK_NONE)
-        return why;
-    if (pyhook_heap() == NULL)
-        return "there is no memory for a heap";
-    save_previous();
-    set_tables(false);
-    mcaches_set_open(&heap, true);
-    mode = PYHOOK_IMPORT;
-    atomic_store(&serving, true);
-    set_tables(true);
-    return NULL;
-}
-
-void pyhook_uninstall(void) {
-    if (!is_serving())
-        return;
-    mode = PYHOOK_NONE; /* launch mode too: from now on there are others' blocks */
-    atomic_store(&serving, false);
-    mcaches_set_open(&heap, false);
-    for (int domain = 0; domain < DOMAINS; domain++)
-        if (table_is_ours(domain)) /* else who is on top of us goes on calling, and is passed on */
-            set_table(domain, false);
-}
-
-__attribute__((visibility("default"))) const char *goalloc_launch(int argc, char **argv) {
-    PyPreConfig preconfig;
-    PyPreConfig_InitPythonConfig(&preconfig);
-    PyStatus status = Py_PreInitializeFromBytesArgs(&preconfig, argc, argv);
-    if (PyStatus_Exception(status))
-        return "Python did not preinitialize";
-    const char *why = table_obstacle();
-    if (why != NULL)
-        return why;
-    if (pyhook_heap() == NULL)
-        return "there is no memory for a heap";
-    mode = PYHOOK_LAUNCH;
-    save_previous();
-    atomic_store(&serving, true);
-    set_tables(true);
-    return NULL;
-}
-
-static pid_t report_pid; /* 0: there is nothing to report, or it has been */
-
-static void write_report(void) {
-    if (getpid() != report_pid) /* a forked child inherits the handlers, and is not asked for */
-        return;
-    report_pid = 0;
-    report_write(&heap, STDERR_FILENO);
-}
-
-/* For `goalloc run --stats`: the report goes to stderr when the interpreter of this process has
- * ended, which comes before an unhandled Ctrl-C kills it, or else when the process exits. */
-__attribute__((visibility("default"))) void goalloc_stats_at_exit(void) {
-    report_pid = getpid();
-    Py_AtExit(write_report);
-    atexit(write_report);
+bool pyhook_reached(PyMemAllocatorDomain domain) {
+    seen[domain] = false;
+    void *p = wrap_domain_malloc(domain, 1);
+    bool ours = p != NULL && heap_ready && arena_is_ours(&heap.map, (uintptr_t)p);
+    wrap_domain_free(domain, p);
+    return ours || seen[domain] || (p == NULL && pyhook_on_top(domain));
 }

@@ -107,13 +107,21 @@ cdef extern from "settings.h" nogil:
     bint c_parse_bytes "parse_bytes" (const char *text, uint64_t *nbytes)
     bint c_parse_memory_limit "parse_memory_limit" (const char *text, uint64_t *nbytes)
 
+cdef extern from "wrap.h" nogil:
+    struct tally_sums: # arrays of one element for each span class
+        uint64_t mallocs[1]
+        uint64_t bytes[1]
+        uint64_t frees
+    void wrap_sums(tally_sums *out)
+
 cdef extern from "pyhook.h" nogil:
     enum:
         PYHOOK_NONE
         PYHOOK_LAUNCH
         PYHOOK_IMPORT
+        PYHOOK_WRAP
     mheap *pyhook_heap()
     int pyhook_mode()
-    const char *pyhook_install()
+    const char *pyhook_install(int wanted)
     void pyhook_uninstall()
     const char *pyhook_obstacle()

@@ -400,8 +400,15 @@ def cgroup_memory_limit(str root not None=""):
 
 # ---- hooks --------------------------------------------------------------------------------------
 
-def install():
-    cdef const char *why_not = pyhook_install()
+cdef dict MODES():
+    return {
+        None: PYHOOK_NONE, "launch": PYHOOK_LAUNCH, "import": PYHOOK_IMPORT, "wrap": PYHOOK_WRAP,
+    }
+
+
+def install(wanted=None):
+    """wanted: 'import', 'wrap', or None for the former where it can be and else the latter."""
+    cdef const char *why_not = pyhook_install(MODES()[wanted])
     if why_not != NULL:
         raise InstallError(why_not.decode())
 
@@ -412,7 +419,20 @@ def uninstall():
 
 def mode():
     cdef int now = pyhook_mode()
-    return "launch" if now == PYHOOK_LAUNCH else "import" if now == PYHOOK_IMPORT else None
+    for name, number in MODES().items():
+        if number == now:
+            return name
+
+
+def wrap_counts():
+    """frees, and (mallocs, bytes asked for) of each span class, all while in wrap mode."""
+    cdef tally_sums sums
+    cdef unsigned i
+    wrap_sums(&sums)
+    classes = []
+    for i in range(GA_NUM_SPAN_CLASSES):
+        classes.append((sums.mallocs[i], sums.bytes[i]))
+    return sums.frees, classes
 
 
 def obstacle():

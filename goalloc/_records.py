@@ -40,7 +40,7 @@ MemStatsFields = namedtuple(
 ClassStatsFields = namedtuple(
     "ClassStatsFields",
     "span_class size_class noscan elem_size span_bytes spans capacity live free cached "
-    "mallocs frees live_bytes free_bytes tail_bytes",
+    "mallocs frees live_bytes free_bytes tail_bytes asked_bytes",
 )
 SpanFields = namedtuple(
     "SpanFields",

@@ -1,6 +1,9 @@
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from .stats import BySize, ClassStats, MemStats
+
+# An int that is None in wrap mode.  Not `int | None`: whoever never wraps would have to ask each time.
+_Int: TypeAlias = int | Any
 
 class Record:
     def as_dict(self) -> dict[str, Any]: ...
@@ -16,32 +19,32 @@ class SizeClassFields(NamedTuple):
 class BySizeFields(NamedTuple):
     size: int
     mallocs: int
-    frees: int
+    frees: _Int
 
 class MemStatsFields(NamedTuple):
-    alloc: int
+    alloc: _Int
     total_alloc: int
-    sys: int
+    sys: _Int
     mallocs: int
     frees: int
-    heap_alloc: int
-    heap_sys: int
-    heap_idle: int
-    heap_inuse: int
-    heap_released: int
-    heap_objects: int
-    stack_inuse: int
-    stack_sys: int
-    mspan_inuse: int
-    mspan_sys: int
-    mcache_inuse: int
-    mcache_sys: int
-    buck_hash_sys: int
-    gc_sys: int
-    other_sys: int
-    heap_inuse_released: int
-    scavenged_bytes: int
-    scavenge_ns: int
+    heap_alloc: _Int
+    heap_sys: _Int
+    heap_idle: _Int
+    heap_inuse: _Int
+    heap_released: _Int
+    heap_objects: _Int
+    stack_inuse: _Int
+    stack_sys: _Int
+    mspan_inuse: _Int
+    mspan_sys: _Int
+    mcache_inuse: _Int
+    mcache_sys: _Int
+    buck_hash_sys: _Int
+    gc_sys: _Int
+    other_sys: _Int
+    heap_inuse_released: _Int
+    scavenged_bytes: _Int
+    scavenge_ns: _Int
     by_size: tuple[BySize, ...]
 
 class ClassStatsFields(NamedTuple):
@@ -50,16 +53,17 @@ class ClassStatsFields(NamedTuple):
     noscan: bool
     elem_size: int
     span_bytes: int
-    spans: int
-    capacity: int
-    live: int
-    free: int
-    cached: int
+    spans: _Int
+    capacity: _Int
+    live: _Int
+    free: _Int
+    cached: _Int
     mallocs: int
-    frees: int
-    live_bytes: int
-    free_bytes: int
-    tail_bytes: int
+    frees: _Int
+    live_bytes: _Int
+    free_bytes: _Int
+    tail_bytes: _Int
+    asked_bytes: int | None
 
 class SpanFields(NamedTuple):
     start: int

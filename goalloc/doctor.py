@@ -17,23 +17,32 @@ def diagnose() -> Iterator[tuple[str, str | None]]:
     """Pairs of a mode and one sentence why it doesn't work here, or None."""
     yield "launch", _launch_obstacle()
     yield "import", _import_obstacle()
+    yield "wrap", _wrap_obstacle()
 
 
 def _launch_obstacle() -> str | None:
-    """Starts a child with this interpreter's options and looks whether goalloc is in place."""
-    import subprocess
-
     why_not = launch.obstacle()
     if why_not is not None:
         return why_not
+    code = "import goalloc; print(goalloc.mode())"
+    return _child_obstacle("launch", code, launch.environment(warn=True))
+
+
+def _wrap_obstacle() -> str | None:
+    # Out first: the child may have been launched on goalloc, as this process.
+    code = "import goalloc; goalloc.uninstall(); print(goalloc.install('wrap'))"
+    return _child_obstacle("wrap", code, None)
+
+
+def _child_obstacle(mode: str, code: str, env: dict[str, str] | None) -> str | None:
+    """Runs code, which prints its mode, in a child with this interpreter's options."""
+    import subprocess
+
     options = launch.interpreter_options(sys.orig_argv)
     child = subprocess.run(
-        [sys.executable, *options, "-c", "import goalloc; print(goalloc.mode())"],
-        env=launch.environment(warn=True),
-        capture_output=True,
-        text=True,
+        [sys.executable, *options, "-c", code], env=env, capture_output=True, text=True
     )
-    if child.stdout.strip() == "launch":
+    if child.stdout.strip() == mode:
         return None
     for line in child.stderr.splitlines():
         if line.startswith(_WARNING):

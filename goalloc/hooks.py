@@ -7,17 +7,27 @@ from . import _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Literal
+    from typing import Literal, TypeAlias
+
+    _Mode: TypeAlias = Literal["launch", "import", "wrap"]
 
 
-def install() -> Literal["launch", "import"]:
-    """Serves new blocks of this process from goalloc; older ones stay where they are.
+def install(mode: Literal["import", "wrap"] | None = None) -> _Mode:
+    """Puts goalloc into this process and returns the mode that it is in.
 
-    Returns the mode: 'import', or 'launch' if goalloc has been there from the start.  Raises
-    InstallError with one sentence where it can't be done.
+    'import'  serves new blocks; older ones stay where they are
+    'wrap'    passes every call on to the allocators that are there, and counts by size class:
+              memstats() and class_stats() tell it, with None for what can't be known
+    None      import where it can be, else wrap: under Python's debug hooks, while tracemalloc or
+              another tool has the allocators, with another PYTHONMALLOC, in a free-threaded Python
+
+    Where goalloc is in place already it stays as it is ('launch' if from the start).  Raises
+    InstallError with one sentence where the mode asked for can't be.
     """
-    _core.install()
-    return "launch" if _core.mode() == "launch" else "import"
+    if mode not in (None, "import", "wrap"):
+        raise ValueError(f"no mode {mode!r} to install; there are 'import' and 'wrap'")
+    _core.install(mode)
+    return _core.mode() or mode or "import"
 
 
 def uninstall() -> None:
@@ -25,20 +35,24 @@ def uninstall() -> None:
     _core.uninstall()
 
 
-def mode() -> Literal["launch", "import"] | None:
-    """How goalloc serves this process now; None: it does not."""
+def mode() -> _Mode | None:
+    """How goalloc serves this process now; None: it does not.
+
+    Found out by looking: another tool may have put back allocators that it saved earlier.
+    """
     return _core.mode()
 
 
 class installed:
     """Context manager: install on the way in, and out again only if it was not in before."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: Literal["import", "wrap"] | None = None) -> None:
+        self._mode = mode
         self._ours = False
 
-    def __enter__(self) -> Literal["launch", "import"]:
+    def __enter__(self) -> _Mode:
         self._ours = mode() is None
-        return install()
+        return install(self._mode)
 
     def __exit__(
         self,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from . import _core
 from .heap import HeapView
+from .snapshots import Snapshot
+from .stats import classes_from_counts, memstats_from_counts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal, SupportsIndex
 
-    from .snapshots import Snapshot
     from .stats import Arena, ClassStats, MemStats, Span
 
 
@@ -17,14 +18,25 @@ def _view() -> HeapView:
     return HeapView(_core.process_heap())
 
 
+def _wrapped() -> tuple[MemStats, list[ClassStats]] | None:
+    """In wrap mode: what the program asked of the allocators that goalloc passes it on to."""
+    if _core.mode() != "wrap":
+        return None
+    sizes = _core.size_class_table()
+    frees, counts = _core.wrap_counts()
+    return memstats_from_counts(frees, counts, sizes), classes_from_counts(counts, sizes)
+
+
 def memstats() -> MemStats:
-    """Go's MemStats of the process heap."""
-    return _view().memstats()
+    """Go's MemStats of the process heap; in wrap mode what is known of the allocators below."""
+    wrapped = _wrapped()
+    return _view().memstats() if wrapped is None else wrapped[0]
 
 
 def class_stats() -> list[ClassStats]:
-    """The 134 span classes of the process heap."""
-    return _view().class_stats()
+    """The 134 span classes of the process heap; in wrap mode what is asked for, by span class."""
+    wrapped = _wrapped()
+    return _view().class_stats() if wrapped is None else wrapped[1]
 
 
 def spans(state: Literal["in_use", "manual", "free"] | None = None) -> list[Span]:
@@ -43,8 +55,14 @@ def arenas() -> list[Arena]:
 
 
 def snapshot() -> Snapshot:
-    """The process heap, all of it, consistent at one moment."""
-    return _view().snapshot()
+    """The process heap, all of it, consistent at one moment; in wrap mode without spans and arenas."""
+    wrapped = _wrapped()
+    if wrapped is None:
+        return _view().snapshot()
+    from time import monotonic_ns
+
+    memstats, classes = wrapped
+    return Snapshot(memstats, tuple(classes), (), monotonic_ns(), b"", b"")
 
 
 def check() -> None:

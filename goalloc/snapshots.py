@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Snapshot:
     """Everything about a heap, consistent at one moment.  Frozen; sorts by time; pickles.
 
+    In wrap mode it has no spans and no arenas, and None for what can't be known.
+
     memstats   MemStats
     classes    134 ClassStats, by span class
     spans      Span objects by address: in use, manual and free
@@ -61,6 +63,8 @@ class Snapshot:
         """What has changed since other: self minus other."""
         if not isinstance(other, Snapshot):
             raise TypeError(f"diff() takes a Snapshot, not {type(other).__name__}")
+        if (self.memstats.sys is None) != (other.memstats.sys is None):
+            raise ValueError("one of the snapshots is of wrap mode, and counts something else")
         pairs = zip(self.classes, other.classes)
         changed = tuple(_class_diff(a, b) for a, b in pairs if a != b)
         memstats = _memstats_diff(self.memstats, other.memstats)
@@ -118,6 +122,8 @@ class Snapshot:
 
     def __repr__(self) -> str:
         m = self.memstats
+        if m.sys is None:
+            return f"Snapshot({m.mallocs} blocks, {m.total_alloc} bytes asked for in wrap mode)"
         return (
             f"Snapshot({m.heap_objects} blocks, {m.heap_alloc} bytes live, "
             f"{m.heap_sys} bytes of heap in {len(self.arenas)} arenas)"
@@ -141,8 +147,13 @@ class SnapshotDiff(Record, SnapshotDiffFields):
 
     def __repr__(self) -> str:
         m = self.memstats
+        change = (
+            f"{m.mallocs:+} blocks, {m.total_alloc:+} bytes asked for"
+            if m.heap_objects is None
+            else f"{m.heap_objects:+} blocks, {m.heap_alloc:+} bytes live"
+        )
         return (
-            f"SnapshotDiff({m.heap_objects:+} blocks, {m.heap_alloc:+} bytes live, "
+            f"SnapshotDiff({change}, "
             f"{len(self.classes)} span classes changed, {self.nanoseconds / 1e9:.3f} s)"
         )
 
@@ -152,10 +163,15 @@ class SnapshotDiff(Record, SnapshotDiffFields):
         return diff_text(self)
 
 
+def _minus(a: int | None, b: int | None) -> int | None:
+    """None: one of them is not known (wrap mode)."""
+    return None if a is None or b is None else a - b
+
+
 def _memstats_diff(a: MemStats, b: MemStats) -> MemStats:
-    numbers = [x - y for x, y in zip(a[:-1], b[:-1])]
+    numbers = [_minus(x, y) for x, y in zip(a[:-1], b[:-1])]
     sizes = tuple(
-        BySize(x.size, x.mallocs - y.mallocs, x.frees - y.frees)
+        BySize(x.size, x.mallocs - y.mallocs, _minus(x.frees, y.frees))
         for x, y in zip(a.by_size, b.by_size)
     )
     return MemStats._make((*numbers, sizes))
@@ -163,4 +179,4 @@ def _memstats_diff(a: MemStats, b: MemStats) -> MemStats:
 
 def _class_diff(a: ClassStats, b: ClassStats) -> ClassStats:
     """The first five fields say which class it is; the others are numbers."""
-    return ClassStats._make((*a[:5], *(x - y for x, y in zip(a[5:], b[5:]))))
+    return ClassStats._make((*a[:5], *(_minus(x, y) for x, y in zip(a[5:], b[5:]))))

@@ -18,7 +18,8 @@ from ._records import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
 
 #: The states of a span, by their number in C.
 STATES = ("dead", "in_use", "manual", "free")
@@ -46,6 +47,9 @@ class MemStats(Record, MemStatsFields):
     back, so memory taken from the system is sys - heap_released - heap_inuse_released;
     scavenged_bytes is what the scavenger and the memory limit gave back so far, scavenge_ns how long
     (nanoseconds) the scavenger has worked.
+
+    In wrap mode the blocks are those of other allocators: mallocs, frees, total_alloc (the bytes asked
+    for, not rounded up) and by_size[...].mallocs are known, all else is None.
     """
 
     __slots__ = ()
@@ -65,13 +69,18 @@ class ClassStats(Record, ClassStatsFields):
 
     cached counts the free slots that wait in the stores of caches.  span_bytes is the size of one
     span; tail_bytes is what lies behind the last slot, summed over the spans.
+
+    asked_bytes counts what mallocs asked for, before rounding up to the class; known in wrap mode only.
+    There, of the other counts, only mallocs is known; the rest is None.
     """
 
     __slots__ = ()
 
     @property
-    def occupancy(self) -> float:
-        """Live slots as a part of all, 0 to 1."""
+    def occupancy(self) -> float | Any:
+        """Live slots as a part of all, 0 to 1; None in wrap mode."""
+        if self.capacity is None:
+            return None
         return self.live / self.capacity if self.capacity else 0.0
 
 
@@ -148,7 +157,44 @@ def classes_from_core(rows: Iterable[tuple[int, ...]]) -> list[ClassStats]:
     classes = []
     for spc, szc, noscan, elem, span_bytes, spans, capacity, live, *rest in rows:
         head = (spc, szc, bool(noscan), elem, span_bytes, spans)
-        classes.append(ClassStats._make((*head, capacity, live, capacity - live, *rest)))
+        classes.append(ClassStats._make((*head, capacity, live, capacity - live, *rest, None)))
+    return classes
+
+
+def memstats_from_counts(
+    frees: int, counts: Iterable[tuple[int, int]], sizes: Sequence[tuple[int, int]]
+) -> MemStats:
+    """Wrap mode: from (mallocs, bytes asked for) of each span class, and the table of size classes."""
+    mallocs, asked = zip(*counts)
+    by_size = [
+        BySize(size, scan + noscan, None)
+        for (size, _), scan, noscan in zip(sizes, mallocs[::2], mallocs[1::2])
+    ]
+    known = {
+        "mallocs": sum(mallocs),
+        "frees": frees,
+        "total_alloc": sum(asked),
+        "by_size": tuple(by_size),
+    }
+    return MemStats._make(known.get(name) for name in MemStats._fields)
+
+
+def classes_from_counts(
+    counts: Iterable[tuple[int, int]], sizes: Sequence[tuple[int, int]]
+) -> list[ClassStats]:
+    classes = []
+    for span_class, (mallocs, asked) in enumerate(counts):
+        size, npages = sizes[span_class >> 1]
+        known = {
+            "span_class": span_class,
+            "size_class": span_class >> 1,
+            "noscan": bool(span_class & 1),
+            "elem_size": size,
+            "span_bytes": npages * PAGE_SIZE,
+            "mallocs": mallocs,
+            "asked_bytes": asked,
+        }
+        classes.append(ClassStats._make(known.get(name) for name in ClassStats._fields))
     return classes
 
 

@@ -16,8 +16,13 @@ def heap(request):
         heap.check()
 
 
-# Under Python's debug hooks, and where mimalloc is a must, goalloc refuses: see test_hooks.py.
-REPLACEABLE = not hasattr(sys, "gettotalrefcount") and "t" not in sys.abiflags
+# A free-threaded build needs its own allocator.  A debug build has Python's debug hooks on from the
+# start, so that goalloc comes below them in launch mode only: see test_wrap.py.
+LAUNCHABLE = "t" not in sys.abiflags
+REPLACEABLE = LAUNCHABLE and not hasattr(sys, "gettotalrefcount")
+needs_launch = pytest.mark.skipif(
+    not LAUNCHABLE, reason="the allocators of a free-threaded build stay as they are"
+)
 needs_replaceable = pytest.mark.skipif(
     not REPLACEABLE, reason="the allocators of a debug or free-threaded build stay as they are"
 )
@@ -64,9 +69,9 @@ def python(tmp_path):
 @pytest.fixture(params=["launch", "import"])
 def in_mode(request, python):
     """in_mode(code) -> stdout of the code in a child that has goalloc in either mode."""
-    if not REPLACEABLE:
-        pytest.skip("the allocators of a debug or free-threaded build stay as they are")
     launched = request.param == "launch"
+    if not (LAUNCHABLE if launched else REPLACEABLE):
+        pytest.skip("the allocators of a debug or free-threaded build stay as they are")
 
     def run(code, **options):
         if launched:

@@ -8,11 +8,11 @@ import pytest
 # Bottom up; a file includes only headers of floors before its own.  os_posix.c and os_cgroup.c stand on
 # floor os.
 FLOORS = """
-    config base fatal lock rng os persistent fixalloc sizeclass_table sizeclass mspan treap
+    config base fatal lock rng os persistent fixalloc sizeclass_table sizeclass tally mspan treap
     arena huge mheap large mcentral sampler tiny stack mcache malloc scavenger background
-    inspect check report settings interp pyhook
+    inspect check report settings interp wrap pyhook
 """.split()
-KNOW_PYTHON = {"interp", "pyhook"}
+KNOW_PYTHON = {"interp", "wrap", "pyhook"}
 MAX_FILE_LINES = 700
 MAX_FUNCTION_LINES = 60
 

@@ -6,7 +6,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from pychild import needs_replaceable
+from pychild import needs_launch, needs_replaceable
 
 import goalloc
 from goalloc.display.sizetable import sizes_text
@@ -20,7 +20,7 @@ def test_version(python):
     assert python.output("-m", "goalloc", "--version") == f"goalloc {goalloc.__version__}\n"
 
 
-@needs_replaceable
+@needs_launch
 def test_console_script_is_the_module(python):
     import os
 
@@ -58,7 +58,7 @@ def test_bad_arguments_are_a_message_and_status_2(python, words):
     assert "Traceback" not in result.stderr
 
 
-@needs_replaceable
+@needs_launch
 @pytest.mark.parametrize("flags", [[], ["--stats"], ["--no-children", "--stats", "--stats"]])
 def test_a_good_run_does_without_argparse(python, flags):
     """It would take half as long to import as an interpreter takes to start."""
@@ -69,7 +69,7 @@ def test_a_good_run_does_without_argparse(python, flags):
     assert ("heap_alloc" in result.stderr) == ("--stats" in flags)
 
 
-@needs_replaceable
+@needs_launch
 def test_a_missing_script_fails_as_under_plain_python(python):
     plain, ours = python("nowhere.py"), python.run("nowhere.py")
     assert (ours.returncode, ours.stderr) == (plain.returncode, plain.stderr)
@@ -84,17 +84,34 @@ def test_help(python, words):
 def test_doctor_finds_all_well(python):
     heading, *lines = python.output("-m", "goalloc", "doctor").splitlines()
     assert sys.version.split()[0] in heading
-    assert [line.split() for line in lines] == [["launch", "works"], ["import", "works"]]
+    modes = ("launch", "import", "wrap")
+    assert [line.split() for line in lines] == [[mode, "works"] for mode in modes]
 
 
-@pytest.mark.parametrize("outer, env", [(["-X", "dev"], {}), ([], {"PYTHONMALLOC": "debug"})])
-def test_doctor_says_why_not(python, outer, env):
-    result = python(*outer, "-m", "goalloc", "doctor", env=env)
-    assert result.returncode == 0
-    for line in result.stdout.splitlines()[1:]:
-        mode, text = line.split(maxsplit=1)
-        assert mode in ("launch", "import")
-        assert text.startswith("does not work: ") and len(text.split()) > 6
+@needs_replaceable
+def test_doctor_when_launched(python):
+    heading, *lines = python.run("-m", "goalloc", "doctor").stdout.splitlines()
+    assert [line.split()[1:] for line in lines] == [["works"]] * 3
+
+
+@needs_launch
+@pytest.mark.parametrize(
+    "outer, env, works",
+    [
+        (["-X", "dev"], {}, {"launch", "wrap"}),
+        ([], {"PYTHONMALLOC": "debug"}, {"launch", "wrap"}),
+        ([], {"PYTHONMALLOC": "malloc"}, {"wrap"}),
+        ([], {"PYTHONMALLOC": "malloc_debug"}, {"wrap"}),
+        (["-X", "tracemalloc"], {}, {"launch", "wrap"}),
+    ],
+)
+def test_doctor_says_why_not(python, outer, env, works):
+    heading, *lines = python.output(*outer, "-m", "goalloc", "doctor", env=env).splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines)
+    assert list(told) == ["launch", "import", "wrap"]
+    assert {mode for mode, text in told.items() if text == "works"} == works
+    for mode in told.keys() - works:
+        assert told[mode].startswith("does not work: ") and len(told[mode].split()) > 6
 
 
 def test_a_reader_that_stops_early_is_no_error():

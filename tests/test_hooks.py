@@ -345,30 +345,6 @@ def test_installed_is_a_context_manager(python):
     assert python.output("-c", code) == "import import\nimport\nNone\nNone\n"
 
 
-@pytest.mark.parametrize(
-    "before, options",
-    [
-        ("import tracemalloc; tracemalloc.start()", {}),
-        ("", {"env": {"PYTHONMALLOC": "debug"}}),
-        ("", {"env": {"PYTHONDEVMODE": "1"}}),
-    ],
-)
-def test_install_error_says_why_and_harms_nothing(python, before, options):
-    code = CHURN + before + textwrap.dedent(
-        """
-        import goalloc
-        try:
-            goalloc.install()
-        except goalloc.InstallError as error:
-            print(error)
-        assert goalloc.mode() is None
-        churn()
-        """
-    )
-    (sentence,) = python.output("-c", code, **options).splitlines()
-    assert len(sentence.split()) > 4
-
-
 def test_the_mode_survives_tracemalloc(in_mode):
     code = CHURN + textwrap.dedent(
         """

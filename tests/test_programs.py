@@ -4,8 +4,8 @@ import importlib.util
 import resource
 
 import pytest
-from pychild import REPLACEABLE, needs_replaceable
-from stock import MODES, PROGRAMS
+from pychild import LAUNCHABLE, needs_launch, needs_replaceable
+from stock import MODES, PROGRAMS, outcome
 
 MIB = 1 << 20
 
@@ -114,44 +114,50 @@ def test_pip_installs_the_same_files(python, tmp_path):
 # ---- where goalloc can't be ---------------------------------------------------------------------
 
 
+def ending(python, outer, env):
+    """The outcome of a program under plain python, and under goalloc run."""
+    command = [PROGRAMS / "ending.py", "normal"]
+    plain = python(*outer, *command, env=env)
+    assert plain.stdout
+    return outcome(plain), outcome(python(*outer, "-m", "goalloc", "run", *command, env=env))
+
+
+@pytest.mark.parametrize("malloc", ["malloc", "malloc_debug"])
+def test_a_program_with_a_warning(python, malloc):
+    """goalloc run says one sentence and the program does what it does without."""
+    plain, ours = ending(python, [], {"PYTHONMALLOC": malloc})
+    warning, rest = ours[2].split("\n", 1)
+    assert warning.startswith("goalloc: warning: ")
+    assert (*ours[:2], rest) == plain
+
+
+@needs_launch
 @pytest.mark.parametrize(
     "outer, env",
     [
         (["-X", "dev"], {}),
         ([], {"PYTHONMALLOC": "debug"}),
         ([], {"PYTHONMALLOC": "pymalloc_debug"}),
-        ([], {"PYTHONMALLOC": "malloc"}),
     ],
 )
-def test_a_program_with_a_warning(programs, outer, env):
-    """goalloc run says one sentence and the program does what it does without."""
-    plain = programs.python(*outer, PROGRAMS / "ending.py", "normal", env=env)
-    ours = programs.python(
-        *outer, "-m", "goalloc", "run", PROGRAMS / "ending.py", "normal", env=env
-    )
-    assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout) and ours.stdout
-    warning, *rest = ours.stderr.splitlines()
-    assert warning.startswith("goalloc: warning: ") and rest == plain.stderr.splitlines()
+def test_a_program_below_the_debug_hooks(python, outer, env):
+    plain, ours = ending(python, outer, env)
+    assert ours == plain
 
 
-@pytest.mark.skipif(REPLACEABLE, reason="of debug and free-threaded builds")
-def test_a_build_that_goalloc_refuses(programs):
-    code = "import goalloc\ntry: goalloc.install()\nexcept goalloc.InstallError as e: print(e)"
+@pytest.mark.skipif(LAUNCHABLE, reason="of free-threaded builds")
+def test_a_build_that_goalloc_cannot_replace(programs):
+    code = "import goalloc\ntry: goalloc.install('import')\nexcept goalloc.InstallError as e: print(e)"
     (sentence,) = programs.python.output("-c", code).splitlines()
     result = programs.python.run("-c", "print('fine')")
     assert (result.returncode, result.stdout) == (0, "fine\n")
     assert result.stderr == f"goalloc: warning: {sentence}\n"
+    assert programs.python.output("-c", "import goalloc; print(goalloc.install())") == "wrap\n"
 
 
 @needs_replaceable
 @pytest.mark.parametrize("mode", MODES)
 def test_tracemalloc_from_the_start(programs, mode):
-    """Launch mode lies below it; import mode comes too late, and says so."""
-    env = {"PYTHONTRACEMALLOC": "5"}
-    if mode == "launch":
-        status, _, stderr = programs.same("launch", "observed", env=env)
-        assert (status, stderr) == (0, "")
-        return
-    result = programs.ours("import", "observed", env=env)
-    assert result.returncode == 1
-    assert "InstallError: tracemalloc" in result.stderr.splitlines()[-1]
+    """Launch mode lies below it; install() comes too late to replace, and wraps."""
+    status, _, stderr = programs.same(mode, "observed", env={"PYTHONTRACEMALLOC": "5"})
+    assert (status, stderr) == (0, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from .ledger import busiest, class_name, ledger_lines
+from .ledger import asked_line, busiest, class_columns, class_name, ledger_lines
 from .text import human
 
 TYPE_CHECKING = False
@@ -30,7 +30,19 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>{_row(headings, 'th')}{''.join(map(_row, rows))}</table>"
 
 
+def _wrapped_html(s: Snapshot) -> str:
+    top = busiest(s.classes)
+    columns = class_columns(top)
+    classes = _table(
+        ("class", *(name.replace("_", " ") for name in columns)),
+        [(escape(class_name(c)), *(f"{getattr(c, name):,}" for name in columns)) for c in top],
+    )
+    return f"<div><p>{escape(asked_line(s.memstats))}</p>{classes}</div>"
+
+
 def snapshot_html(s: Snapshot) -> str:
+    if s.memstats.sys is None:
+        return _wrapped_html(s)
     ledger = _table(
         ("where", "bytes", ""),
         [

@@ -57,13 +57,26 @@ def ledger_text(lines: Sequence[Line], sign: bool = False) -> str:
     return table(("", "bytes", ""), rows, left=1)
 
 
+def asked_line(m: MemStats) -> str:
+    """All that is known in wrap mode."""
+    return (
+        f"{m.mallocs:,} blocks and {m.total_alloc:,} bytes asked for, {m.frees:,} blocks freed "
+        "in wrap mode: where they are is not known"
+    )
+
+
 def memstats_text(m: MemStats) -> str:
+    if m.sys is None:
+        return asked_line(m)
     counts = f"{m.heap_objects:,} blocks live: {m.mallocs:,} allocated, {m.frees:,} freed"
     return f"{ledger_text(ledger_lines(m))}\n{counts}"
 
 
 def busiest(classes: Sequence[ClassStats]) -> list[ClassStats]:
-    """The span classes with the most bytes in their spans."""
+    """The span classes with the most bytes in their spans, or asked for in wrap mode."""
+    if any(c.spans is None for c in classes):
+        asked = sorted(classes, key=lambda c: abs(c.asked_bytes or 0), reverse=True)
+        return [c for c in asked[:_BUSIEST] if c.mallocs]
     ranked = sorted(classes, key=lambda c: abs(c.live_bytes) + abs(c.free_bytes), reverse=True)
     return [c for c in ranked[:_BUSIEST] if c.spans or c.live_bytes or c.free_bytes]
 
@@ -75,17 +88,27 @@ def class_name(c: ClassStats) -> str:
 
 def classes_text(classes: Sequence[ClassStats], sign: bool = False) -> str:
     plus = "+" if sign else ""
-    numbers = ("spans", "live", "free", "live_bytes", "free_bytes")
+    numbers = class_columns(classes)
     rows = [
         (class_name(c), *(f"{getattr(c, name):{plus},}" for name in numbers)) for c in classes
     ]
-    return table(("class", "spans", "live", "free", "live bytes", "free bytes"), rows, left=1)
+    return table(("class", *(name.replace("_", " ") for name in numbers)), rows, left=1)
+
+
+def class_columns(classes: Sequence[ClassStats]) -> tuple[str, ...]:
+    """The fields worth showing of these: all are known."""
+    if any(c.spans is None for c in classes):
+        return ("mallocs", "asked_bytes")
+    return ("spans", "live", "free", "live_bytes", "free_bytes")
 
 
 def snapshot_text(s: Snapshot) -> str:
     m = s.memstats
-    parts = [ledger_text(ledger_lines(m, s.classes))]
-    parts.append(f"{m.heap_objects:,} blocks live: {m.mallocs:,} allocated, {m.frees:,} freed")
+    if m.sys is None:
+        parts = [asked_line(m)]
+    else:
+        parts = [ledger_text(ledger_lines(m, s.classes))]
+        parts.append(f"{m.heap_objects:,} blocks live: {m.mallocs:,} allocated, {m.frees:,} freed")
     top = busiest(s.classes)
     if top:
         parts.append("\n" + classes_text(top))
@@ -94,10 +117,14 @@ def snapshot_text(s: Snapshot) -> str:
 
 def diff_text(d: SnapshotDiff) -> str:
     m = d.memstats
-    text = (
-        f"in {d.nanoseconds / 1e9:.3f} s: {m.heap_objects:+,} blocks "
-        f"({m.mallocs:,} allocated, {m.frees:,} freed), {m.heap_alloc:+,} bytes\n"
-    )
-    text += ledger_text(ledger_lines(m), sign=True)
+    text = f"in {d.nanoseconds / 1e9:.3f} s: "
+    if m.sys is None:
+        text += asked_line(m)
+    else:
+        text += (
+            f"{m.heap_objects:+,} blocks "
+            f"({m.mallocs:,} allocated, {m.frees:,} freed), {m.heap_alloc:+,} bytes\n"
+        )
+        text += ledger_text(ledger_lines(m), sign=True)
     top = busiest(d.classes)
     return f"{text}\n\n{classes_text(top, sign=True)}" if top else text

@@ -1,0 +1,41 @@
+/* pyhook_table: what the two halves of pyhook share: the functions that stand in CPython's table
+ * (pyhook.c), and how they get in and out (pyhook_install.c).
+ *
+ * Lock: see pyhook_install.c; the functions themselves read without one. */
+#ifndef GA_PYHOOK_TABLE_H
+#define GA_PYHOOK_TABLE_H
+
+#include "pyhook.h"
+
+#include "interp.h"
+
+#define DOMAINS 3
+#define RAW PYMEM_DOMAIN_RAW
+#define MEM PYMEM_DOMAIN_MEM
+#define OBJ PYMEM_DOMAIN_OBJ
+
+struct pyhook {
+    enum pyhook_mode mode; /* PYHOOK_LAUNCH or PYHOOK_IMPORT while serving */
+    _Atomic bool serving;  /* false after uninstall: what is new comes from previous */
+    PyMemAllocatorEx previous[DOMAINS];
+    PyObjectArenaAllocator previous_arena;
+};
+
+extern GA_HIDDEN struct pyhook pyhook;
+
+/* Acquire: who sees that it has ended must see the mode that ended with it. */
+GA_INLINE bool pyhook_is_serving(const struct pyhook *hook) {
+    return atomic_load_explicit(&hook->serving, memory_order_acquire);
+}
+
+/* For the layout that the heap has; context not set. */
+const PyMemAllocatorEx *pyhook_functions(PyMemAllocatorDomain domain);
+void *pyhook_arena_alloc(void *ctx, size_t size);
+void pyhook_arena_free(void *ctx, void *p, size_t size);
+
+/* Is ours what stands in the table, be it only free and realloc? */
+bool pyhook_on_top(PyMemAllocatorDomain domain);
+/* Do mallocs come by, whoever else may stand on top of us?  Found out by one; needs a thread state. */
+bool pyhook_reached(PyMemAllocatorDomain domain);
+
+#endif
