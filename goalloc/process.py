@@ -96,7 +96,7 @@ def set_scavenge_delay(seconds: float | None) -> float | None:
     elif not seconds >= 0:
         raise ValueError(f"a delay in seconds, at least 0, or None: {seconds!r}")
     else:
-        ns = min(round(seconds * 1e9), _core.SCAVENGE_NEVER - 1)
+        ns = round(min(seconds * 1e9, _core.SCAVENGE_NEVER // 2))
     _core.set_scavenge_delay(ns)
     return before
 

@@ -84,10 +84,12 @@ def embedding(tmp_path_factory):
     return program
 
 
-def test_python_started_and_ended_again_and_again(python, embedding):
+@pytest.mark.parametrize("delay", ["1", "0.001", "off"])
+def test_python_started_and_ended_again_and_again(python, embedding, delay):
     plain = python(EMBEDDED, executable=embedding)
     assert plain.returncode == 0, plain.stderr
-    ours = python(EMBEDDED, executable=embedding, env=environment({}, warn=True, stats=True))
+    env = {**environment({}, warn=True, stats=True), "GOALLOC_SCAVENGE_DELAY": delay}
+    ours = python(EMBEDDED, executable=embedding, env=env)
     assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout), ours.stderr
     assert "heap_alloc" in ours.stderr and "warning" not in ours.stderr
     assert plain.stdout.count("\n") == 4

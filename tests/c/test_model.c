@@ -1,12 +1,14 @@
-/* Random operations, all entry points together, against a shadow of what must be in memory. */
-#include "blocks.h"
+/* Random operations, all entry points together, against a shadow of what must be in memory, while
+ * the scavenger works around it. */
+#include "clock.h"
 
 #include <string.h>
 
 enum { NBLOCKS = 3000, STEPS = 60000, NCACHES = 3 };
 
 struct model {
-    struct rig rig;
+    struct clocked clock;
+    struct rig rig; /* the clock's, with the cache of the moment */
     struct rng rng;
     struct mcache *cache[NCACHES]; /* the program runs now on one, now on another */
     bool noscan_only;
@@ -74,9 +76,12 @@ static void op_misuse(struct model *m, const struct block *b) {
 
 static void op_rare(struct model *m) {
     struct rig *r = &m->rig;
-    switch (rng_next(&m->rng) % 5) {
+    switch (rng_next(&m->rng) % 9) {
     case 0:
-        mheap_free_os_memory(r->h);
+        if (rng_next(&m->rng) % 2)
+            mheap_free_os_memory(r->h);
+        else
+            heap_free_os_memory(r->h);
         break;
     case 1:
         mcache_release_all(r->c);
@@ -94,6 +99,21 @@ static void op_rare(struct model *m) {
         check_memstats(r->h);
         check_memstats_slow(r->h);
         break;
+    case 4:
+        mheap_set_memory_limit(r->h, rng_next(&m->rng) % 3 ? UINT64_MAX
+                                                            : random_size(&m->rng, 4 * GA_MIB));
+        break;
+    case 5: /* for a while the system takes nothing back */
+        rig_fail(r, 1 + rng_next(&m->rng) % 3, true);
+        clock_pass(&m->clock, CLOCK_TICK);
+        rig_fail(r, 0, false);
+        break;
+    case 6:
+        mcache_age(r->c);
+        break;
+    case 7:
+        clock_pass(&m->clock, rng_next(&m->rng) % (20 * CLOCK_TICK));
+        break;
     default:
         CHECK_HEAP(r->h);
     }
@@ -104,8 +124,10 @@ static void step(struct model *m, int at) {
     struct block *b = &m->block[rng_next(&m->rng) % NBLOCKS];
     unsigned dice = rng_next(&m->rng) % 100, phase = (unsigned)(at / (STEPS / 6)) % 2;
     m->rig.c = m->cache[rng_next(&m->rng) % NCACHES];
-    if (rng_next(&m->rng) % 700 == 0)
+    if (rng_next(&m->rng) % 300 == 0)
         op_rare(m);
+    if (rng_next(&m->rng) % 50 == 0)
+        clock_pass(&m->clock, rng_next(&m->rng) % CLOCK_TICK);
     if (b->p == NULL) {
         if (dice < (phase == 0 ? 90 : 30))
             op_alloc(m, b);
@@ -122,7 +144,9 @@ static void run(enum arena_layout layout, enum mcache_kind kind, uint64_t seed) 
     static struct model m;
     memset(&m, 0, sizeof m);
     rng_seed(&m.rng, seed);
-    m.rig = rig_open(layout, kind);
+    clock_open(&m.clock, layout, kind);
+    m.clock.unchecked = true;
+    m.rig = m.clock.rig;
     m.noscan_only = kind == MCACHE_THREAD;
     for (int i = 0; i < NCACHES; i++) /* several only where blocks may be freed by others */
         m.cache[i] = i == 0 || kind != MCACHE_THREAD
@@ -134,14 +158,11 @@ static void run(enum arena_layout layout, enum mcache_kind kind, uint64_t seed) 
     for (int i = 0; i < NBLOCKS; i++)
         if (m.block[i].p != NULL)
             op_free(&m, &m.block[i]);
-    for (int i = 0; i < NCACHES; i++)
-        mcache_release_all(m.cache[i]);
-    for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
-        mcentral_release_idle(m.rig.h, &m.rig.h->central[i], SIZE_MAX);
+    if (kind == MCACHE_HEAP) /* its owner's business */
+        mcache_release_all(m.rig.c);
+    clock_run_out(&m.clock); /* all the rest goes by itself */
     check_memstats_slow(m.rig.h);
-    CHECK_EQ(m.rig.h->pages_in_use, 0);
-    mheap_free_os_memory(m.rig.h);
-    CHECK_EQ(m.rig.h->released, m.rig.h->mapped);
+    check_all_is_back(m.rig.h);
     rig_close(&m.rig);
 }
 
