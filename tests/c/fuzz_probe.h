@@ -65,6 +65,8 @@ static inline void probe_inside(struct driver *d) {
         return;
     unsigned char *p = b->p + 1 + input_u32(&d->in) % (b->usable - 1);
     bool domain = !b->noscan && !b->large && l->kind == MCACHE_THREAD;
+    if (d->f->threaded && !domain && !lane_may_free(l, b))
+        return; /* the words of its bitmap are under another GIL */
     if (shadow_find(s, p) == NULL) /* parts stand side by side */
         probe(d, p, domain ? MISUSE_DOMAIN : b->tiny ? ANY_MISUSE : MISUSE_INTERIOR);
     if (domain)
