@@ -9,6 +9,7 @@
 #define STACK_SIZE (128 * GA_KIB)
 #define WORK_QUANTUM 250000u /* ns of steps between two sleeps: one costs more than many a step */
 #define LOAD_WINDOW 10000000u /* ns over which the load is measured */
+#define GONE_YIELDS 10000 /* times to yield until a thread that has been joined is gone */
 #define AFTER_FORK 10000000u   /* ns: CPython counts threads only then */
 #define AFTER_FAILURE 1000000000u /* ns until a thread that could not be had is tried for again */
 
@@ -155,7 +156,8 @@ void background_fork(void) {
     if (!had)
         return;
     join(); /* while stop is set nobody else touches thread */
-    while (!os_thread_gone(bg.id))
+    /* CPython's count of threads comes from the system; no longer, should somebody trace us. */
+    for (unsigned i = 0; i < GONE_YIELDS && !os_thread_gone(bg.id); i++)
         os_yield();
 }
 

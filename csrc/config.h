@@ -76,7 +76,7 @@
 
 #define GA_HUGE_SHIFT 21 /* 2 MiB: a huge page of x86-64, and of aarch64 with pages of 4 KiB */
 #define GA_HUGE_SIZE ((size_t)1 << GA_HUGE_SHIFT)
-#define GA_DENSE_PAGES 16 /* growth for so few is for objects that fill it: no class has longer spans */
+#define GA_DENSE_PAGES 12 /* growth for so few is for objects that fill it: no class has longer spans */
 #define GA_HUGE_HEAP_MIN (128 * GA_MIB) /* in use: what the last huge page has too much is below 2 % */
 
 #define GA_MOVE_MIN (1 * GA_MIB) /* bytes; from here on moving page tables is far cheaper than copying */

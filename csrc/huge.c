@@ -1,6 +1,8 @@
 /* See huge.h. */
 #include "huge.h"
 
+#include "fatal.h"
+
 /* The bit of the huge page that addr lies in, of an arena's word. */
 static uint32_t huge_bit(uintptr_t addr) {
     return (uint32_t)1 << ((addr & GA_ARENA_MASK) >> GA_HUGE_SHIFT);
@@ -14,7 +16,9 @@ static bool is_huge(const struct arena_map *m, uintptr_t addr) {
 /* low and high: whole huge pages. */
 static void set_huge(struct arena_map *m, uintptr_t low, uintptr_t high, bool huge) {
     for (uintptr_t a = low; a < high; a += GA_HUGE_SIZE) {
-        _Atomic uint32_t *word = &arena_of(m, a)->huge;
+        struct heap_arena *ha = arena_of(m, a);
+        GA_CHECK(ha != NULL);
+        _Atomic uint32_t *word = &ha->huge;
         if (huge)
             atomic_fetch_or_explicit(word, huge_bit(a), memory_order_relaxed);
         else

@@ -20,6 +20,14 @@ static pthread_key_t thread_key;
 
 /* ---- CPython's structures ------------------------------------------------------------------- */
 
+static PyThreadState *current_thread_state(void) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
 #if PY_VERSION_HEX >= 0x030c0000
 
 /* Two interpreters, never equal: what a list that can't be trusted is replaced by. */
@@ -55,24 +63,13 @@ static void test_trust(void) {
         interp_list = untrusted_list;
 }
 
-static PyThreadState *current_thread_state(void) {
-#if PY_VERSION_HEX >= 0x030d0000
-    return PyThreadState_GetUnchecked();
-#else
-    return _PyThreadState_UncheckedGet();
-#endif
-}
-
 #endif
 
 /* ---- mem and obj: interpreters -------------------------------------------------------------- */
 
 /* Called by the scavenger, which holds mcaches.lock. */
 static bool hold_interp(struct mcache *c) {
-    if (c != main_cache) {
-        mcache_stop(c);
-        return true;
-    }
+    GA_CHECK(c == main_cache); /* the others are bracketed */
     if (procs.trust == TRUST_NO) { /* then it is under a lock */
         mutex_lock(&procs.heap->caches->orphan_lock);
         return true;
@@ -81,9 +78,8 @@ static bool hold_interp(struct mcache *c) {
 }
 
 static void let_go_interp(struct mcache *c) {
-    if (c != main_cache)
-        mcache_start(c);
-    else if (procs.trust == TRUST_NO)
+    (void)c;
+    if (procs.trust == TRUST_NO)
         mutex_unlock(&procs.heap->caches->orphan_lock);
     else
         gil_let_go();
@@ -131,6 +127,7 @@ static struct mcache *new_proc_locked(PyInterpreterState *interp) {
         return NULL;
     if (p->cache == NULL && (p->cache = mcache_new(h, MCACHE_INTERP, p->central)) == NULL)
         return NULL;
+    p->cache->bracketed = true;
     atomic_store(&p->interp, interp);
     return p->cache;
 }
@@ -176,6 +173,10 @@ struct mcache *interp_enter(void) {
         return interp_enter_several();
 #endif
     return main_cache;
+}
+
+struct mcache *interp_enter_stacks(void) {
+    return current_thread_state() != NULL ? interp_enter() : orphan_enter();
 }
 
 void interp_leave(struct mcache *c) {

@@ -60,6 +60,8 @@ GA_INLINE bool only_main_interpreter(void) {
  * stop. */
 struct mcache *interp_enter(void);
 void interp_leave(struct mcache *c);
+/* The same for frame stacks, which CPython also frees after it has dropped the GIL for good. */
+struct mcache *interp_enter_stacks(void);
 /* The memory [p, p + nbytes) is about to be freed: the P of an interpreter that lived in it ends. */
 void interp_forget(uintptr_t p, size_t nbytes);
 

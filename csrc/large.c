@@ -101,8 +101,6 @@ static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npa
     mutex_lock(&h->lock);
     if (moved) {
         arena_set_mapping(&h->map, to, npages);
-        arena_set_released(&h->map, from, npages, true); /* its span is free in a moment */
-        h->released += (uint64_t)npages << GA_PAGE_SHIFT;
     } else {
         arena_set_seam(&h->map, to); /* the kernel may have made a new mapping of it */
         arena_set_seam(&h->map, to + nbytes);
@@ -128,8 +126,12 @@ static size_t move_contents(struct mheap *h, uintptr_t from, uintptr_t to, size_
 }
 
 /* What has moved leaves an empty place behind, and mappings, if it had been moved there itself. */
-static void free_moved(struct mheap *h, struct mspan *s, bool empty) {
+static void free_moved(struct mheap *h, struct mspan *s, size_t moved, size_t moving) {
+    bool empty = moved == s->npages;
     mutex_lock(&h->lock);
+    arena_set_released(&h->map, s->start_addr, moved, true); /* they are free in a moment */
+    h->released += (uint64_t)moved << GA_PAGE_SHIFT;
+    h->pages_moving -= moving;
     if (empty && arena_has_seams(&h->map, s->start_addr, s->npages) &&
         os_renew(&h->os, (void *)s->start_addr, s->elemsize))
         arena_set_mapping(&h->map, s->start_addr, s->npages);
@@ -143,11 +145,11 @@ struct mspan *large_move(struct mheap *h, struct mspan *s, size_t nbytes, bool n
     if (nbytes > PTRDIFF_MAX)
         return NULL;
     mutex_lock(&h->lock);
-    if (by_tables) /* its pages change places: the peak must not count them twice */
-        h->pages_in_use -= s->npages;
+    size_t moving = by_tables ? s->npages : 0;
+    h->pages_moving += moving;
     struct mspan *to = alloc_locked(h, nbytes, 1, noscan);
-    if (by_tables)
-        h->pages_in_use += s->npages;
+    if (to == NULL)
+        h->pages_moving -= moving;
     mutex_unlock(&h->lock);
     if (to == NULL)
         return NULL;
@@ -158,6 +160,6 @@ struct mspan *large_move(struct mheap *h, struct mspan *s, size_t nbytes, bool n
         memcpy((void *)to->start_addr, (void *)s->start_addr, s->elemsize);
     heap_bits_set(arena_of(&h->map, to->start_addr), to->start_addr, true);
     heap_bits_clear(arena_of(&h->map, s->start_addr), s->start_addr, true);
-    free_moved(h, s, moved == s->npages);
+    free_moved(h, s, moved, moving);
     return to;
 }

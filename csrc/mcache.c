@@ -5,6 +5,8 @@
 
 #include "fatal.h"
 
+#define GATE_YIELDS 64 /* times that the two sides of a gate wait for each other by yielding */
+
 /* ---- refill and overflow -------------------------------------------------------------------- */
 
 static size_t store_room(const struct mcache *c, unsigned spc) {
@@ -59,7 +61,8 @@ static bool refill(struct mcache *c, unsigned spc) {
         st->gave_back = 0;
         st->limit = cold->base + ga_min(2 * store_room(c, spc), cold->cap);
     }
-    size_t n = mcentral_take(c->heap, &c->central[spc], c, &cold->cached, cold->batch, slots);
+    size_t want = mheap_is_tight(c->heap) ? GA_STORE_LIMIT_MIN / 2 : cold->batch;
+    size_t n = mcentral_take(c->heap, &c->central[spc], c, &cold->cached, want, slots);
     st->top = cold->base + n;
     if (n != 0)
         fill_store(c, st->top, slots, n);
@@ -137,7 +140,8 @@ void mcache_overflow(struct mcache *c, spanclass_t spc) {
         mheap_mark_active(c->heap);
         make_room(c, spc);
     } else if (st->top == st->limit) { /* obeying may have made room */
-        mcache_give_back(c, spc, (store_room(c, spc) + 1) / 2);
+        size_t room = store_room(c, spc);
+        mcache_give_back(c, spc, mheap_is_tight(c->heap) ? room : (room + 1) / 2);
         st->gave_back = 1;
     }
 }
@@ -244,6 +248,7 @@ struct mcache *mcache_new(struct mheap *h, enum mcache_kind kind, struct mcentra
     c->heap = h;
     c->kind = kind;
     c->shared = kind == MCACHE_THREAD || kind == MCACHE_ORPHAN;
+    c->bracketed = kind == MCACHE_THREAD;
     c->central = central;
     atomic_store(&c->gate, cs->have_barrier ? 0 : GA_GATE_FENCE);
     sampler_init(&c->sampler, cs->sample_rate, (uintptr_t)c ^ os_nanotime());
@@ -308,17 +313,27 @@ void mcache_enter_slow(struct mcache *c) {
         if (!(atomic_load(&c->gate) & GA_GATE_STOP))
             return;
         atomic_store(&c->busy, 0);
-        mutex_lock(&c->heap->caches->lock); /* until the world is started */
-        mutex_unlock(&c->heap->caches->lock);
+        for (unsigned i = 0; i < GATE_YIELDS && atomic_load(&c->gate) & GA_GATE_STOP; i++)
+            os_yield(); /* one that ages is let go soon */
+        if (atomic_load(&c->gate) & GA_GATE_STOP) {
+            mutex_lock(&c->heap->caches->lock); /* until the world is started */
+            mutex_unlock(&c->heap->caches->lock);
+        }
     }
 }
 
-void mcache_stop(struct mcache *c) {
+bool mcache_try_stop(struct mcache *c) {
     atomic_fetch_or(&c->gate, GA_GATE_STOP);
     if (c->heap->caches->have_barrier)
         os_barrier();
-    while (atomic_load(&c->busy))
+    for (unsigned i = 0; atomic_load(&c->busy); i++) {
+        if (i == GATE_YIELDS) {
+            mcache_start(c);
+            return false;
+        }
         os_yield();
+    }
+    return true;
 }
 
 void mcache_start(struct mcache *c) { atomic_fetch_and(&c->gate, ~GA_GATE_STOP); }

@@ -66,6 +66,7 @@ struct store_cold {
     uint32_t batch;       /* slots of the next refill */
     uint64_t granted;     /* what left was ever raised by: granted - left were handed out */
     uint64_t seen;        /* how many had been handed out when the cache last aged */
+    uint32_t aged;        /* pass of mcaches_age that aged it from outside */
     struct mspan *cached; /* the span that refills come from */
 };
 
@@ -86,13 +87,15 @@ struct mcache {
     struct mheap *heap;
     struct mcentral *central; /* the set it refills from */
     enum mcache_kind kind;
-    bool shared; /* blocks are freed by others at any moment: atomic bits */
+    bool shared;    /* blocks are freed by others at any moment: atomic bits */
+    bool bracketed; /* the owner enters and leaves at every call, so that it can be stopped */
     struct sampler sampler;
     int64_t next_sample; /* bytes to the next sample among tiny and large blocks */
     struct stackcache stackcache;
     struct tiny tiny;
     uint64_t seen_tiny;         /* tiny blocks and parts made, when the cache last aged */
     size_t seen_stacks;         /* bytes of stacks kept, then */
+    uint32_t rest_aged;         /* pass of mcaches_age that aged all but the stores from outside */
     bool was_tight;             /* when the heap became tight, this cache was emptied */
     _Atomic bool used;          /* it may hold something */
     _Atomic bool age_wanted;    /* the owner is to age it: nobody else could */
@@ -114,8 +117,9 @@ struct mcaches {
     uint64_t sample_rate;
     bool have_barrier;
     bool closed; /* new caches start closed */
-    /* How the scavenger may use the cache of an interpreter, if its owner is at rest.  Set once; NULL:
-     * it may not. */
+    _Atomic uint32_t age_pass; /* of mcaches_age, so far */
+    /* How the scavenger may use a cache of an interpreter that is not bracketed, if its owner is at
+     * rest.  Set once; NULL: it may not. */
     bool (*hold_interp)(struct mcache *c);
     void (*let_go_interp)(struct mcache *c);
 };
@@ -159,8 +163,9 @@ bool mcaches_age(struct mheap *h);
 /* Slow paths call it: what others want of this cache.  Throws nothing away but what is spare. */
 void mcache_obey(struct mcache *c);
 
-/* Stops one cache, whose owner brackets its use, until mcache_start.  mcaches.lock must be held. */
-void mcache_stop(struct mcache *c);
+/* Stops one bracketed cache until mcache_start, unless its owner is at work for longer than a moment:
+ * false.  mcaches.lock must be held. */
+bool mcache_try_stop(struct mcache *c);
 void mcache_start(struct mcache *c);
 /* Stops all caches of the heap, the caller's own included, until world_start. */
 void world_stop(struct mheap *h);

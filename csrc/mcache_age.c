@@ -54,6 +54,18 @@ void mcache_age(struct mcache *c) {
     age_rest(c);
 }
 
+/* What the last pass could not do.  What it did is left alone: to age twice in a moment would take
+ * for unused what was used a moment ago. */
+static void age_missed(struct mcache *c) {
+    uint32_t pass = atomic_load_explicit(&c->heap->caches->age_pass, memory_order_relaxed);
+    atomic_store_explicit(&c->age_wanted, false, memory_order_relaxed);
+    for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
+        if (c->cold[spc].aged != pass)
+            mcache_age_store(c, spc);
+    if (c->rest_aged != pass)
+        age_rest(c);
+}
+
 void mcache_obey(struct mcache *c) {
     bool tight = mheap_is_tight(c->heap);
     atomic_store_explicit(&c->used, true, memory_order_relaxed);
@@ -61,50 +73,53 @@ void mcache_obey(struct mcache *c) {
     if (GA_UNLIKELY(tight && !c->was_tight))
         mcache_release_all(c);
     else if (GA_UNLIKELY(atomic_load_explicit(&c->age_wanted, memory_order_relaxed)))
-        mcache_age(c);
+        age_missed(c);
     c->was_tight = tight;
 }
 
 /* Store by store, so that who wants the GIL waits for one of them at most. */
-static void age_interp(struct mcaches *cs, struct mcache *c) {
+static bool age_interp(struct mcaches *cs, struct mcache *c) {
+    uint32_t pass = atomic_load_explicit(&cs->age_pass, memory_order_relaxed);
     bool held = cs->hold_interp != NULL;
     for (unsigned spc = 2; held && spc < GA_NUM_SPAN_CLASSES; spc++) {
         if ((held = cs->hold_interp(c))) {
             mcache_age_store(c, spc);
+            c->cold[spc].aged = pass;
             cs->let_go_interp(c);
         }
     }
     if (held && (held = cs->hold_interp(c))) {
         age_rest(c);
+        c->rest_aged = pass;
         cs->let_go_interp(c);
     }
-    atomic_store_explicit(&c->age_wanted, !held, memory_order_relaxed);
+    return held;
+}
+
+static bool age_bracketed(struct mcache *c) {
+    if (!mcache_try_stop(c))
+        return false;
+    mcache_age(c);
+    mcache_start(c);
+    return true;
 }
 
 static void age_any(struct mcaches *cs, struct mcache *c) {
-    switch (c->kind) {
-    case MCACHE_THREAD:
-        mcache_stop(c);
-        mcache_age(c);
-        mcache_start(c);
-        break;
-    case MCACHE_ORPHAN:
+    if (c->kind == MCACHE_ORPHAN) {
         mutex_lock(&cs->orphan_lock);
         mcache_age(c);
         mutex_unlock(&cs->orphan_lock);
-        break;
-    case MCACHE_INTERP:
-        age_interp(cs, c);
-        break;
-    default: /* the owner of a heap of its own asks for it */
-        break;
+        return;
     }
+    bool done = c->bracketed ? age_bracketed(c) : age_interp(cs, c);
+    atomic_store_explicit(&c->age_wanted, !done, memory_order_relaxed);
 }
 
 bool mcaches_age(struct mheap *h) {
     struct mcaches *cs = h->caches;
     bool used = false;
     mutex_lock(&cs->lock);
+    atomic_fetch_add_explicit(&cs->age_pass, 1, memory_order_relaxed);
     for (struct mcache *c = cs->first; c != NULL; c = c->next) {
         if (c->kind == MCACHE_HEAP || !atomic_load_explicit(&c->used, memory_order_relaxed))
             continue;

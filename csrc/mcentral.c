@@ -183,12 +183,15 @@ size_t mcentral_nspans(const struct mcentral *mc) {
     return n;
 }
 
-void mcentral_release_idle(struct mheap *h, struct mcentral *mc, size_t n) {
+size_t mcentral_release_idle(struct mheap *h, struct mcentral *mc, size_t n) {
+    size_t npages = 0;
     mutex_lock(&mc->lock);
     for (; n != 0 && mc->nonempty[0].last != NULL; n--) {
         struct mspan *s = mc->nonempty[0].last;
         unlink_idle(mc, s);
+        npages += s->npages;
         mheap_free(h, s);
     }
     mutex_unlock(&mc->lock);
+    return npages;
 }

@@ -60,13 +60,14 @@ void mcentral_put(struct mheap *h, void **slots, size_t n);
 void mcentral_uncache_span(struct mheap *h, struct mspan **cached);
 /* Spans in all its lists; its lock, or all caches stopped. */
 size_t mcentral_nspans(const struct mcentral *mc);
-/* Gives n idle spans back to the heap, or all there are. */
-void mcentral_release_idle(struct mheap *h, struct mcentral *mc, size_t n);
+/* Gives n idle spans back to the heap, or all there are; returns their pages. */
+size_t mcentral_release_idle(struct mheap *h, struct mcentral *mc, size_t n);
 
 /* ---- mcentral_scavenge.c -------------------------------------------------------------------- */
 
-/* A tick of the scavenger: gives back the spans that were idle since the last one. */
-void mcentral_age(struct mheap *h, struct mcentral *mc, uint8_t tick);
+/* A tick of the scavenger: gives back the spans that were idle since the last one; returns their
+ * pages. */
+size_t mcentral_age(struct mheap *h, struct mcentral *mc, uint8_t tick);
 /* Begins a walk over the nonempty spans; each step looks at a few, and gives the vacant pages of those
  * that were not touched for min_age ticks back to the system, and adds them to *given (bytes).  False:
  * the walk is over. */

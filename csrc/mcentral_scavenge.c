@@ -7,16 +7,20 @@
  * Lock: mcentral.lock, taken here. */
 #include "mcentral.h"
 
-void mcentral_age(struct mheap *h, struct mcentral *mc, uint8_t tick) {
+#define OS_PAGES_MASK (((uint32_t)1 << 24) - 1) /* what mspan.os_released has room for */
+_Static_assert(GA_DENSE_PAGES * GA_PAGE_SIZE / 4096 <= 24,
+               "the smallest pages of a system, of the longest span of small slots, have a bit each");
+
+size_t mcentral_age(struct mheap *h, struct mcentral *mc, uint8_t tick) {
     mutex_lock(&mc->lock);
     size_t spare = mc->least_idle;
     mc->tick = tick;
     mutex_unlock(&mc->lock);
-    if (spare != 0)
-        mcentral_release_idle(h, mc, spare);
+    size_t npages = spare != 0 ? mcentral_release_idle(h, mc, spare) : 0;
     mutex_lock(&mc->lock);
     mc->least_idle = (uint32_t)mc->nonempty[0].length;
     mutex_unlock(&mc->lock);
+    return npages;
 }
 
 /* The first span of the lists from fill on; the idle ones, which age by themselves, are not looked
@@ -46,7 +50,7 @@ static size_t release_os_pages(struct mheap *h, struct mspan *s, uint32_t mask, 
         uint32_t run = (((uint32_t)1 << n) - 1) << first;
         uintptr_t p = s->start_addr + first * os_page;
         if (mheap_take_back_huge(h, p, n * os_page) && os_unused(&h->os, (void *)p, n * os_page)) {
-            s->os_released |= run & 0xffffff;
+            s->os_released |= run & OS_PAGES_MASK;
             given += n * os_page;
         }
         mask &= ~run;
@@ -77,7 +81,7 @@ bool mcentral_sweep_step(struct mheap *h, struct mcentral *mc, uint8_t min_age,
 void mcentral_unrelease_slot(struct mheap *h, struct mspan *s, unsigned i) {
     size_t os_page = os_page_size();
     uint32_t again = mspan_os_pages_of_slot(s, i, os_page) & s->os_released;
-    s->os_released &= ~again & 0xffffff;
+    s->os_released &= ~again & OS_PAGES_MASK;
     if (again == 0)
         return;
     mheap_count_inuse_released(h, -(int64_t)(ga_popcount64(again) * os_page));

@@ -229,12 +229,12 @@ static void set_page_in_use(struct mheap *h, const struct mspan *s, bool in_use)
 
 static void note_peak_locked(struct mheap *h) {
     uint64_t *peak = &h->scavenge.peaks[h->scavenge.tick];
-    *peak = ga_max(*peak, h->pages_in_use + h->pages_manual);
+    *peak = ga_max(*peak, h->pages_in_use - h->pages_moving + h->pages_manual);
 }
 
 static void count_in_use_locked(struct mheap *h, size_t npages) {
     h->pages_in_use += npages;
-    h->peak_in_use = ga_max(h->peak_in_use, h->pages_in_use);
+    h->peak_in_use = ga_max(h->peak_in_use, h->pages_in_use - h->pages_moving);
     note_peak_locked(h);
 }
 

@@ -11,7 +11,9 @@
  * Lock: mheap.lock. */
 #include "mheap.h"
 
-static uint64_t in_use_locked(const struct mheap *h) { return h->pages_in_use + h->pages_manual; }
+static uint64_t in_use_locked(const struct mheap *h) {
+    return h->pages_in_use - h->pages_moving + h->pages_manual;
+}
 
 /* Free pages that are not given back.  A block that is being moved by page tables has left pages that
  * are given back, and not yet free. */
@@ -118,7 +120,7 @@ uint64_t mheap_ready_bytes_locked(const struct mheap *h) {
                     atomic_load_explicit(&h->mcache_sys, memory_order_relaxed) +
                     atomic_load_explicit(&h->gc_sys, memory_order_relaxed) +
                     atomic_load_explicit(&h->persistent.other, memory_order_relaxed);
-    return h->mapped - h->released + ours -
+    return h->mapped - h->released - (h->pages_moving << GA_PAGE_SHIFT) + ours -
            atomic_load_explicit(&h->inuse_released, memory_order_relaxed);
 }
 

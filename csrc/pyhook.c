@@ -309,7 +309,7 @@ void *pyhook_arena_alloc(void *ctx, size_t size) {
     (void)ctx;
     if (!is_serving() || (pyhook.mode != PYHOOK_LAUNCH && size >= PYMALLOC_ARENA_MIN))
         return pyhook.previous_arena.alloc(pyhook.previous_arena.ctx, size);
-    struct mcache *c = enter(OBJ);
+    struct mcache *c = interp_enter_stacks();
     mcache_obey(c);
     void *p = stack_alloc(&heap, &c->stackcache, size);
     leave(OBJ, c);
@@ -322,7 +322,7 @@ void pyhook_arena_free(void *ctx, void *p, size_t size) {
         pyhook.previous_arena.free(pyhook.previous_arena.ctx, p, size);
         return;
     }
-    struct mcache *c = enter(OBJ);
+    struct mcache *c = interp_enter_stacks();
     mcache_obey(c);
     bool done = stack_free(&heap, &c->stackcache, p, size);
     leave(OBJ, c);

@@ -34,13 +34,16 @@ static struct mcentral *first_set(struct mheap *h) {
     return set;
 }
 
-/* mcaches.lock keeps out who walks the centrals without their locks (inspect.c), here and below. */
-static void age_centrals(struct mheap *h, uint8_t tick) {
-    mutex_lock(&h->caches->lock);
-    for (struct mcentral *set = first_set(h); set != NULL; set = set->next_set)
+/* Returns the pages that went back to the heap.  mcaches.lock keeps out who walks the centrals without their locks (inspect.c), here and below. */
+static uint64_t age_centrals(struct mheap *h, uint8_t tick) {
+    uint64_t npages = 0;
+    for (struct mcentral *set = first_set(h); set != NULL; set = set->next_set) {
+        mutex_lock(&h->caches->lock);
         for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
-            mcentral_age(h, &set[i], tick);
-    mutex_unlock(&h->caches->lock);
+            npages += mcentral_age(h, &set[i], tick);
+        mutex_unlock(&h->caches->lock);
+    }
+    return npages;
 }
 
 static void sweep_begin(struct mheap *h, struct scavenger *sv) {
@@ -55,12 +58,8 @@ static void tick(struct mheap *h, struct scavenger *sv) {
     bool freed = atomic_exchange(&h->active, false);
     sv->tick++;
     bool cached = mcaches_age(h); /* frees into a store that is open are seen by nobody */
-    uint64_t before = mheap_pages_in_use(h);
-    age_centrals(h, (uint8_t)sv->tick);
-    uint64_t after = mheap_pages_in_use(h);
     /* Idle spans that have aged were in use in name only all through the tick that ends. */
-    if (after < before)
-        mheap_scavenge_lower_peak(h, before - after);
+    mheap_scavenge_lower_peak(h, age_centrals(h, (uint8_t)sv->tick));
     sv->quiet = freed || cached ? 0 : sv->quiet + 1;
     mheap_scavenge_tick(h);
     if (sv->tick % GA_SWEEP_TICKS == 0 && sv->sweep_set == NULL)
@@ -132,5 +131,7 @@ size_t heap_free_os_memory(struct mheap *h) {
     mheap_free_os_memory(h);
     uint64_t after = mheap_given_back(h);
     world_start(h);
-    return after - before;
+    /* A page of ours of which half was given back counts for nothing once its span is free: where the
+     * system refuses the rest, less may be given back than before. */
+    return after > before ? after - before : 0;
 }

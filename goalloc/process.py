@@ -81,7 +81,10 @@ def free_os_memory() -> int:
 
 def scavenge_delay() -> float | None:
     """Seconds after which memory that is not needed goes back to the system; None: never."""
-    ns = _core.scavenge_delay()
+    return _seconds(_core.scavenge_delay())
+
+
+def _seconds(ns: int) -> float | None:
     return None if ns == _core.SCAVENGE_NEVER else ns / 1e9
 
 
@@ -90,15 +93,13 @@ def set_scavenge_delay(seconds: float | None) -> float | None:
 
     GOALLOC_SCAVENGE_DELAY sets it from the start.
     """
-    before = scavenge_delay()
     if seconds is None or seconds == float("inf"):
         ns = _core.SCAVENGE_NEVER
     elif not seconds >= 0:
         raise ValueError(f"a delay in seconds, at least 0, or None: {seconds!r}")
     else:
         ns = round(min(seconds * 1e9, _core.SCAVENGE_NEVER // 2))
-    _core.set_scavenge_delay(ns)
-    return before
+    return _seconds(_core.set_scavenge_delay(ns))
 
 
 def memory_limit() -> int | None:
