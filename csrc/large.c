@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fatal.h"
+#include "huge.h"
 
 /* ---- alloc and free ------------------------------------------------------------------------- */
 
@@ -96,7 +97,7 @@ static size_t next_piece(struct mheap *h, uintptr_t addr, size_t npages) {
 /* Moves one piece. */
 static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npages) {
     size_t nbytes = npages << GA_PAGE_SHIFT;
-    bool moved = mheap_take_back_huge(h, from, nbytes) && /* it is as if given back */
+    bool moved = mheap_renounce_huge(h, from, nbytes) && /* it is as if given back */
                  os_move(&h->os, (void *)from, (void *)to, nbytes);
     mutex_lock(&h->lock);
     if (moved) {
@@ -106,6 +107,7 @@ static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npa
     } else {
         arena_set_seam(&h->map, to); /* the kernel may have made a new mapping of it */
         arena_set_seam(&h->map, to + nbytes);
+        huge_renewed(&h->map, to, nbytes);
     }
     mutex_unlock(&h->lock);
     return moved;
@@ -131,8 +133,10 @@ static size_t move_contents(struct mheap *h, uintptr_t from, uintptr_t to, size_
 static void free_moved(struct mheap *h, struct mspan *s, bool empty) {
     mutex_lock(&h->lock);
     if (empty && arena_has_seams(&h->map, s->start_addr, s->npages) &&
-        os_renew(&h->os, (void *)s->start_addr, s->elemsize))
+        os_renew(&h->os, (void *)s->start_addr, s->elemsize)) {
         arena_set_mapping(&h->map, s->start_addr, s->npages);
+        huge_renewed(&h->map, s->start_addr, s->elemsize);
+    }
     count_free(h, s);
     mheap_free_locked(h, s, !empty);
     mutex_unlock(&h->lock);
