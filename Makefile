@@ -4,10 +4,11 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help build debug test test-c bench instructions generate lint
+.PHONY: help build debug test test-c generate lint
+.PHONY: $(shell awk -F: '/^bench-[a-z]+:/ { print $$1 }' $(MAKEFILE_LIST))
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -24,15 +25,52 @@ test: ## all tests
 test-c: ## the C core alone, under sanitizers
 	$(BIN)/pytest tests/test_c_units.py tests/test_c_death.py tests/test_c_layers.py
 
-bench: ## time malloc and free, and fill the tables
-	$(BIN)/python benchmarks/run_pairs.py
-	$(BIN)/python benchmarks/run_pairs.py --markdown
-	$(BIN)/python benchmarks/summary.py
+# ARGS="--quick --rounds 3 ...": what a benchmark is told.
+bench-all: ## every benchmark in order, then pictures and tables; hours
+	$(BIN)/python benchmarks/run_all.py $(ARGS)
 
-instructions: ## count instructions (needs valgrind), and fill the tables
-	$(BIN)/python benchmarks/instructions.py
-	$(BIN)/python benchmarks/run_pairs.py --markdown
-	$(BIN)/python benchmarks/summary.py
+bench-golden: ## instructions of each tier against the golden file (needs valgrind)
+	$(BIN)/python benchmarks/golden.py $(ARGS)
+
+bench-startup: ## start, exit, fork
+	$(BIN)/python benchmarks/startup.py $(ARGS)
+
+bench-go: ## against Go (needs go)
+	$(BIN)/python benchmarks/against_go.py $(ARGS)
+
+bench-threads: ## native threads, and Python's
+	$(BIN)/python benchmarks/threads.py $(ARGS)
+
+bench-growth: ## time against how much there is
+	$(BIN)/python benchmarks/growth.py $(ARGS)
+
+bench-pairs: ## malloc and free, timed
+	$(BIN)/python benchmarks/run_pairs.py $(ARGS)
+
+bench-instructions: ## the same, instructions (needs valgrind)
+	$(BIN)/python benchmarks/instructions.py $(ARGS)
+
+bench-programs: ## allocation-heavy scripts
+	$(BIN)/python benchmarks/run_programs.py $(ARGS)
+
+bench-rss: ## memory given back after four scenarios
+	$(BIN)/python benchmarks/run_rss.py $(ARGS)
+
+bench-service: ## memory of a service under load
+	$(BIN)/python benchmarks/run_service.py $(ARGS)
+
+bench-pyperformance: ## pyperformance by turns
+	$(BIN)/python benchmarks/run_pyperformance.py $(ARGS)
+
+bench-counts: ## instructions of whole programs (needs valgrind)
+	$(BIN)/python benchmarks/count_programs.py $(ARGS)
+
+bench-plots: ## the pictures of growth and service, from results (needs matplotlib)
+	$(BIN)/python benchmarks/growth.py --plot
+	$(BIN)/python benchmarks/plot_service.py
+
+bench-tables: ## fill the tables of the READMEs from results
+	$(BIN)/python benchmarks/tables.py
 
 generate: ## the table of size classes
 	$(BIN)/python csrc/mksizeclass.py --write

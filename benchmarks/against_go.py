@@ -15,11 +15,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import sections
+import drivers_cli
 from drivers import SOURCES, Drivers
 from interpreter import ChildFailed, clean_environment, run_json
+from report import Result, Section, Table
 from runner import Progress, Row, core
-from sections import Result
 
 KIND = "against-go"
 _BASELINE = "Go, bytes"
@@ -83,9 +83,9 @@ def ratio(rows: list[Row], row: Row) -> float:
     return float(statistics.median(ratios))
 
 
-def table(result: Result) -> list[str]:
+def tables(result: Result) -> list[Table]:
     rows = result["rows"]
-    out: list[str] = []
+    out: list[Table] = []
     for pattern in dict.fromkeys(row["pattern"] for row in rows):
         mine = [row for row in rows if row["pattern"] == pattern]
         lines = []
@@ -97,21 +97,24 @@ def table(result: Result) -> list[str]:
                     lines[-1][i + 1] += f" ({ratio(mine, row):.2f})"
         header = [f"{pattern}: ns per pair (ratio to {_BASELINE})"]
         header += [str(size) for size in dict.fromkeys(row["size"] for row in mine)]
-        out += [*sections.markdown(header, lines), ""]
-    return out[:-1]
+        out.append([header, *lines])
+    return out
+
+
+SECTION = Section(KIND, tables)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = sections.parser(__doc__)
+    parser = drivers_cli.parser(__doc__)
     parser.add_argument("--rounds", type=int, help="processes of each (default: 5)")
     parser.add_argument("--gogc", type=int, default=100, metavar="PERCENT", help="default: 100")
     options = parser.parse_args(argv)
     options.rounds = options.rounds or (1 if options.quick else 5)
     version = go_version()
-    if version is None and not options.markdown:
+    if version is None:
         parser.error("needs go")
     settings = {"rounds": options.rounds, "GOGC": options.gogc, "Go": version}
-    return sections.main(KIND, options, measure, table, settings)
+    return drivers_cli.main(SECTION, options, measure, settings)
 
 
 if __name__ == "__main__":

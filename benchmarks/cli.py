@@ -34,7 +34,6 @@ def parser(description: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="in place of a file in results/; one --python only",
     )
-    add("--markdown", action="store_true", help="measure nothing: fill README.md from results/")
     return parser
 
 
@@ -72,7 +71,7 @@ def _measure_one(
     }
     file = options.json or report.default_file(kind, python.label, options.quick)
     report.write_json(result, file)
-    print(report.text_tables(result), end="\n\n")
+    print(report.text(result, report.GRIDS.values()), end="\n\n")
     for line in report.failures(result):
         print(f"failed: {line}", file=sys.stderr)
     return not report.failures(result)
@@ -80,9 +79,6 @@ def _measure_one(
 
 def main(kind: str, options: argparse.Namespace, measure: Measure) -> int:
     """Measure with each interpreter; 1 when a contender failed, 2 when none could run."""
-    if options.markdown:
-        report.rewrite_readme()
-        return 0
     fine = True
     with tempfile.TemporaryDirectory(prefix="goalloc-benchmarks-") as scratch:
         for number, path in enumerate(options.python):

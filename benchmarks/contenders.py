@@ -9,7 +9,7 @@ from typing import Any
 from interpreter import Interpreter, clean_environment
 
 # name of the contender -> stems of the shared library, the first found is taken
-_PEERS = {
+PEERS = {
     "mimalloc": ("libmimalloc.so",),
     "jemalloc": ("libjemalloc.so",),
     "tcmalloc": ("libtcmalloc_minimal.so", "libtcmalloc.so"),
@@ -70,7 +70,7 @@ def _goalloc(python: Interpreter) -> list[Contender]:
 def available(python: Interpreter) -> list[Contender]:
     """The contenders this machine and this interpreter can run; stock comes first."""
     found = [Contender("stock"), *_goalloc(python)]
-    for name, stems in _PEERS.items():
+    for name, stems in PEERS.items():
         library = find_library(stems)
         if library is not None:
             env = {"PYTHONMALLOC": "malloc", "LD_PRELOAD": library}

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import paired
+import programs_report
 import report
 import suite
 from callgrind import Function, is_allocator, self_costs
 from contenders import Contender
 from interpreter import ChildFailed, Interpreter
-from programs_report import text_table
 from run_pyperformance import selected
 from runner import Progress
 from subjects import contenders, headed, libraries, look_at
@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     if not result["rows"]:
         print("error: nothing was counted", file=sys.stderr)
         return 2
-    print(text_table(result))
+    print(programs_report.text(result))
     return 1 if result["failed"] else 0
 
 

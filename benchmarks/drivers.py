@@ -16,8 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from contenders import _PEERS as PEERS
-from contenders import find_library
+from contenders import PEERS, find_library
 from interpreter import ChildFailed, clean_environment, run_json
 
 HERE = Path(__file__).resolve().parent

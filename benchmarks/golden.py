@@ -1,7 +1,7 @@
 """Instructions of each tier of malloc and free, counted by callgrind, against a golden file.
 
     python benchmarks/golden.py            count, and compare: exit status 1 where a tier differs
-    python benchmarks/golden.py --write    count, write the golden file, fill the table in README.md
+    python benchmarks/golden.py --write    count, and write the golden file
 
 drivers/golden.c makes one call for each tier.  Counts depend on the compiler, the C library and the
 machine: the file says which they were, and numbers from others are not compared (exit status 3).
@@ -16,12 +16,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import sections
+import report
 from drivers import FLAGS, Drivers, compiler
 from interpreter import ChildFailed
+from report import Result, Section, Table
 
 KIND = "golden"
-FILE = sections.RESULTS / f"{KIND}-{platform.machine()}.json"
+FILE = report.RESULTS / f"{KIND}-{platform.machine()}.json"
 _SAME, _DIFFERENT, _UNUSABLE, _INCOMPARABLE = range(4)
 _TIER = re.compile(r"^desc: Trigger: Client Request: (.+)$", re.MULTILINE)
 _TOTAL = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
@@ -82,11 +83,15 @@ def write(counts: dict[str, int], file: Path) -> None:
     file.write_text(json.dumps(golden, indent=1) + "\n")
 
 
-def fill_readme(file: Path = FILE, readme: Path = sections.README) -> None:
-    golden = json.loads(file.read_text())
-    lines = [[tier, str(n)] for tier, n in golden["tiers"].items()]
-    where = ", ".join(golden["toolchain"][name] for name in ("machine", "compiler", "libc"))
-    sections.replace(KIND, [where, "", *sections.markdown(["tier", "instructions"], lines)], readme)
+def tables(result: Result) -> list[Table]:
+    return [[["tier", "instructions"], *([tier, str(n)] for tier, n in result["tiers"].items())]]
+
+
+def _where(result: Result) -> str:
+    return ", ".join(result["toolchain"][name] for name in ("machine", "compiler", "libc"))
+
+
+SECTION = Section(KIND, tables, describe=_where)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -104,8 +109,6 @@ def main(argv: list[str] | None = None) -> int:
         return _UNUSABLE
     if options.write:
         write(counts, options.file)
-        if options.file == FILE:
-            fill_readme()
         return _SAME
     return check(counts, json.loads(options.file.read_text()))
 

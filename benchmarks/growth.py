@@ -13,10 +13,11 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-import sections
+import drivers_cli
+import report
 from drivers import Drivers, Target, choose
+from report import Result, Section, Table
 from runner import Progress, Row
-from sections import Result
 
 KIND = "growth"
 SIZE = 64  # bytes of a block
@@ -86,26 +87,30 @@ def _bytes(n: int) -> str:
     return f"{n >> 30} GiB" if n >= 1 << 30 else f"{n >> 20} MiB"
 
 
-def _part(rows: list[Row], part: str, contender: str, names: tuple[str, ...]) -> list[str]:
+def _part(rows: list[Row], part: str, contender: str, names: tuple[str, ...]) -> Table:
     """A table of one contender: a line for each number, a column for each n."""
     chosen = [row for row in rows if row["part"] == part and row["contender"] == contender]
     show = _bytes if part == "arenas" else "{:,}".format
     header = [f"{contender}, {part}", *(show(row["n"]) for row in chosen)]
     lines = [[name, *(f"{row[name]:.0f}" for row in chosen)] for name in names]
-    return sections.markdown(header, lines)
+    return [header, *lines]
 
 
-def table(result: Result) -> list[str]:
+def tables(result: Result) -> list[Table]:
     rows = result["rows"]
-    out: list[str] = []
-    for contender in dict.fromkeys(row["contender"] for row in rows if row["part"] == "blocks"):
-        out += [*_part(rows, "blocks", contender, BLOCKS), ""]
-    out += [*_part(rows, "runs", "goalloc", RUNS), "", *_part(rows, "arenas", "goalloc", ARENAS)]
-    return out
+    contenders = dict.fromkeys(row["contender"] for row in rows if row["part"] == "blocks")
+    return [
+        *(_part(rows, "blocks", contender, BLOCKS) for contender in contenders),
+        _part(rows, "runs", "goalloc", RUNS),
+        _part(rows, "arenas", "goalloc", ARENAS),
+    ]
+
+
+SECTION = Section(KIND, tables)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = sections.parser(__doc__)
+    parser = drivers_cli.parser(__doc__)
     parser.add_argument("--rounds", type=int, help="runs of each (default: 3)")
     parser.add_argument("--contenders", nargs="+", metavar="NAME", help="for blocks (default: all)")
     parser.add_argument("--most", type=int, default=_LIVE[-1], help="live blocks (default: 10**8)")
@@ -115,10 +120,10 @@ def main(argv: list[str] | None = None) -> int:
     if options.plot:
         import growth_plot
 
-        growth_plot.draw(options.json or sections.RESULTS / f"{KIND}.json")
+        growth_plot.draw(options.json or report.RESULTS / f"{KIND}.json")
         return 0
     settings = {"block": f"{SIZE} B", "rounds": options.rounds}
-    return sections.main(KIND, options, measure, table, settings)
+    return drivers_cli.main(SECTION, options, measure, settings)
 
 
 if __name__ == "__main__":

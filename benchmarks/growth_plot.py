@@ -4,23 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from plotting import COLOURS, INK, grid, picture, width
 
-matplotlib.use("svg")
-import matplotlib.pyplot as plt  # noqa: E402
-
-# Legible on white and on black: no background, and nothing very light or very dark.
-_INK = "#808080"
-_COLOURS = {
-    "goalloc": "#2a9df4", "glibc": "#8a8a8a", "mimalloc": "#c77d1e", "jemalloc": "#3fa34d",
-    "tcmalloc": "#b05cc8",
-}  # fmt: skip
-_LINES = ("#2a9df4", "#c77d1e", "#3fa34d")
-_STYLE: Any = {
-    "font.size": 9, "axes.edgecolor": _INK, "axes.labelcolor": _INK, "text.color": _INK,
-    "xtick.color": _INK, "ytick.color": _INK, "axes.spines.top": False,
-    "axes.spines.right": False, "svg.fonttype": "none", "svg.hashsalt": "goalloc",
-}  # fmt: skip
+_LINES = tuple(COLOURS[name] for name in ("goalloc", "mimalloc", "jemalloc"))
 
 
 def _axes(axes: Any, title: str, xlabel: str) -> None:
@@ -28,7 +14,7 @@ def _axes(axes: Any, title: str, xlabel: str) -> None:
     axes.set_yscale("log")
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(xlabel)
-    axes.grid(color=_INK, alpha=0.25, linewidth=0.5)
+    grid(axes)
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -39,14 +25,14 @@ def _line(axes: Any, rows: list[dict[str, Any]], name: str, scale: int = 1, **ho
 def draw(file: Path) -> Path:
     rows = json.loads(file.read_text())["rows"]
     parts = {part: [r for r in rows if r["part"] == part] for part in ("blocks", "runs", "arenas")}
-    with plt.rc_context(_STYLE):
-        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
+    target = file.with_suffix(".svg")
+    with picture(target, 3, (10, 3.4)) as (_, (left, middle, right)):
         for name in dict.fromkeys(row["contender"] for row in parts["blocks"]):
             mine = [row for row in parts["blocks"] if row["contender"] == name]
-            width = 2.2 if name == "goalloc" else 1.1
-            _line(left, mine, "replace", color=_COLOURS[name], linewidth=width, label=name)
+            how = {"color": COLOURS[name], "linewidth": width(name), "label": name}
+            _line(left, mine, "replace", **how)
         ours = [row for row in parts["blocks"] if row["contender"] == "goalloc"]
-        _line(left, ours, "touch", color=_INK, linestyle=":", label="memory alone")
+        _line(left, ours, "touch", color=INK, linestyle=":", label="memory alone")
         for name, colour in zip(("fit", "split", "release"), _LINES, strict=True):
             _line(middle, parts["runs"], name, color=colour, label=name)
         for name, colour in zip(("grow", "lookup", "cycle"), _LINES, strict=True):
@@ -55,7 +41,4 @@ def draw(file: Path) -> Path:
         _axes(left, "replacing a random block", "live blocks")
         _axes(middle, "page heap", "free page runs")
         _axes(right, "large objects", "heap, GiB")
-        target = file.with_suffix(".svg")
-        figure.savefig(target, transparent=True, metadata={"Date": None})
-        plt.close(figure)
     return target

@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = cli.parser("Count instructions per malloc+free pair with callgrind.")
     options = cli.parse(parser, argv)
     options.live = min(options.live, _LIVE)
-    if not options.markdown and shutil.which("valgrind") is None:
+    if shutil.which("valgrind") is None:
         parser.error("needs valgrind")
     return cli.main("instructions", options, measure)
 

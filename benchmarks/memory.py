@@ -45,7 +45,6 @@ def parser(doc: str, rounds: int) -> argparse.ArgumentParser:
     add("--goalloc-env", nargs="+", default=[], metavar="NAME=VALUE", help="to tune goalloc")
     add("--quick", action="store_true", help="small and short: to see that it works")
     add("--json", type=Path, metavar="FILE", help="in place of a file in results/")
-    add("--markdown", action="store_true", help="measure nothing: fill README.md from results/")
     return parser
 
 
@@ -139,9 +138,6 @@ def main(
     columns   the tables and their columns, with the digits after the point
     without   a contender left out unless asked for
     """
-    if options.markdown:
-        report.rewrite_readme()
-        return 0
     fine = True
     with tempfile.TemporaryDirectory(prefix="goalloc-benchmarks-") as scratch:
         for number, path in enumerate(options.python):
@@ -159,7 +155,7 @@ def main(
             )
             file = options.json or report.default_file(kind, python.label, options.quick)
             report.write_json(result, file)
-            print(report.text_tables(result), end="\n\n")
+            print(report.text(result, report.GRIDS.values()), end="\n\n")
             for line in report.failures(result):
                 print(f"failed: {line}", file=sys.stderr)
                 fine = False

@@ -1,21 +1,9 @@
-"""Tables of whole programs: as text, and in the marked sections of README.md.
+"""The tables of whole programs."""
 
-    python benchmarks/programs_report.py            fill the sections from results/*.json
-    python benchmarks/programs_report.py --check    exit status 1 if they are not up to date
-
-A section is `<!-- programs: KIND -->` to `<!-- end -->`; KIND is one of TABLES.
-"""
-
-import argparse
-import json
-import re
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
-from report import README, RESULTS, Result, describe
-
-Table = list[list[str]]  # the first line is the head
+import report
+from report import Result, Section, Table
 
 
 def _mib(size: float) -> str:
@@ -99,83 +87,20 @@ def fork(result: Result) -> Table:
     return table
 
 
-# name of a section -> kind of the result files, table, what the numbers are
-TABLES: dict[str, tuple[str, Callable[[Result], Table], str]] = {
-    "pyperformance": ("pyperformance", pyperformance, "times as fast as stock"),
-    "counts": ("counts", counts, "instructions of the whole program, as a part of stock's"),
-    "programs": ("programs", programs, "times as fast as stock, peak resident size over stock's"),
-    "startup": ("startup", startup, "an interpreter that does nothing"),
-    "fork": ("startup", fork, "a child that only sleeps"),
+def _section(kind: str, make: Callable[[Result], Table], meaning: str) -> Section:
+    return Section(kind, lambda result: [make(result)], meaning)
+
+
+SECTIONS = {
+    "pyperformance": _section("pyperformance", pyperformance, "times as fast as stock"),
+    "counts": _section("counts", counts, "instructions of the whole program, as a part of stock's"),
+    "programs": _section(
+        "programs", programs, "times as fast as stock, peak resident size over stock's"
+    ),
+    "startup": _section("startup", startup, "an interpreter that does nothing"),
+    "fork": _section("startup", fork, "a child that only sleeps"),
 }
 
 
-def _notes(result: Result) -> list[str]:
-    """What is missing from a table, one line for each."""
-    out = [f"left out: {name}: {why}" for name, why in result.get("left_out", {}).items()]
-    return out + [f"failed: {name}: {why}" for name, why in result.get("failed", {}).items()]
-
-
-def text_table(result: Result) -> str:
-    out = [f"Python {result['python']}; {describe(result)}"]
-    for kind, make, meaning in TABLES.values():
-        if kind != result["kind"]:
-            continue
-        table = make(result)
-        widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-        out += ["", meaning]
-        for name, *values in table:
-            padded = [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
-            out.append("  ".join([name.ljust(widths[0]), *padded]).rstrip())
-    return "\n".join([*out, *_notes(result)])
-
-
-def load_results(kind: str, results: Path) -> list[Result]:
-    """The results of a kind, the oldest Python first."""
-    files = [file for file in results.glob(f"{kind}-*.json") if "-quick" not in file.name]
-    found = [json.loads(file.read_text()) for file in files]
-    return sorted(found, key=lambda result: [int(n) for n in re.findall(r"\d+", result["python"])])
-
-
-def _markdown(section: str, results: Path) -> str:
-    kind, make, meaning = TABLES[section]
-    out: list[str] = []
-    for result in load_results(kind, results):
-        head, *lines = make(result)
-        out += [f"Python {result['python']}: {meaning}; {describe(result)}", ""]
-        out += [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
-        out += [f"| {' | '.join(line)} |" for line in lines]
-        out += ["", *(f"* {note}" for note in _notes(result)), ""]
-    return "\n".join(out) if out else "No results yet.\n"
-
-
-_SECTION = re.compile(r"(<!-- programs: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def fill(readme: str, results: Path) -> str:
-    """The text of a README with its sections filled; ValueError: one is of no kind."""
-
-    def table(match: re.Match[str]) -> str:
-        start, section, end = match.groups()
-        if section not in TABLES:
-            raise ValueError(f"no such table: {section}; there are {', '.join(TABLES)}")
-        return f"{start}\n{_markdown(section, results)}{end}"
-
-    return _SECTION.sub(table, readme)
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    options = parser.parse_args(argv)
-    old = README.read_text()
-    new = fill(old, RESULTS)
-    if options.check:
-        if old != new:
-            print(f"{README}: not what results/ says", file=sys.stderr)
-        return int(old != new)
-    README.write_text(new)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def text(result: Result) -> str:
+    return report.text(result, SECTIONS.values())

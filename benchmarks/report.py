@@ -1,12 +1,16 @@
-"""Results as text tables, as JSON files, and in the marked sections of README.md.
+"""Results as JSON files in results/, and tables made of them: as text, and as Markdown.
 
-A result is a dict: kind (a key of _UNITS), python, machine, libraries, settings, and rows, each
-with contender, pattern, size, value, ratio and failure.  pattern is the table a row belongs to and
-size its column, whatever the kind measures.
+A result is a dict with kind, machine, settings and rows; python and libraries, or compiler, say
+what was measured.  The rows of a grid (a kind in _GRIDS) have contender, pattern, size, value,
+ratio and failure each: pattern is the table that a row belongs to and size its column, whatever
+the kind measures.
 """
 
 import json
 import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +18,36 @@ from cells import PATTERNS
 from runner import Row
 
 Result = dict[str, Any]
+Table = list[list[str]]  # the first line is the head
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
-README = HERE / "README.md"
+RESULTS = Path(__file__).resolve().parent / "results"
 
-_UNITS = {
-    "pairs": "ns per pair (ratio to {baseline})",
-    "instructions": "instructions per pair",
-    "rss": "resident MiB (ratio to {baseline})",
-    "service": "each with its ratio to {baseline}",
-}
-_PATTERNS = {  # the tables of each kind
-    "pairs": PATTERNS,
-    "instructions": PATTERNS,
-    "rss": ("idle", "peak"),
-    "service": ("memory", "speed"),
-}
-_SECTION = re.compile(r"(<!-- table: (\w+) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+def describe(result: Result) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in result["settings"].items())
+    machine = result["machine"]
+    libraries = dict.fromkeys([machine["libc"], *result.get("libraries", {}).values()])
+    where = f"{machine['cpu']} ({machine['cpus']} processors), Linux {machine['kernel']}"
+    compiler = [result["compiler"]] if "compiler" in result else []
+    return "; ".join([settings, ", ".join([where, *libraries]), *compiler])
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a result of some kind shows in one place of a README."""
+
+    kind: str
+    tables: Callable[[Result], list[Table]]
+    meaning: str = ""  # what the numbers are; may name settings in braces
+    describe: Callable[[Result], str] = describe
+
+    def heading(self, result: Result) -> str:
+        python = f"Python {result['python']}: " if "python" in result else ""
+        meaning = self.meaning.format(**result.get("settings", {}))
+        return "; ".join(filter(None, [python + meaning, self.describe(result)]))
+
+
+# ---- files --------------------------------------------------------------------------------------
 
 
 def default_file(kind: str, python: str, quick: bool) -> Path:
@@ -41,6 +57,75 @@ def default_file(kind: str, python: str, quick: bool) -> Path:
 def write_json(result: Result, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def load_results(kind: str, results: Path = RESULTS) -> list[Result]:
+    """The results of a kind, the oldest Python first."""
+    files = [*results.glob(f"{kind}.json"), *results.glob(f"{kind}-*.json")]
+    found = [json.loads(file.read_text()) for file in sorted(files) if "-quick" not in file.name]
+    return sorted(found, key=lambda r: [int(n) for n in re.findall(r"\d+", r.get("python", ""))])
+
+
+# ---- tables of any kind -------------------------------------------------------------------------
+
+
+def _text(table: Table) -> list[str]:
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    out = []
+    for name, *values in table:
+        padded = [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
+        out.append("  ".join([name.ljust(widths[0]), *padded]).rstrip())
+    return out
+
+
+def markdown_table(table: Table) -> list[str]:
+    head, *lines = (f"| {' | '.join(line)} |" for line in table)
+    return [head, f"|---|{'---:|' * (len(table[0]) - 1)}", *lines]
+
+
+def _notes(result: Result) -> list[str]:
+    """What is missing from a table, one line for each."""
+    out = [f"left out: {name}: {why}" for name, why in result.get("left_out", {}).items()]
+    return out + [f"failed: {name}: {why}" for name, why in result.get("failed", {}).items()]
+
+
+def text(result: Result, sections: Iterable[Section]) -> str:
+    """What a command prints: a result in the sections of its kind."""
+    out: list[str] = []
+    meaning = None
+    for section in sections:
+        tables = section.tables(result) if section.kind == result["kind"] else []
+        if tables and section.meaning != meaning:
+            meaning = section.meaning
+            out += [section.heading(result), ""]
+        for table in tables:
+            out += [*_text(table), ""]
+    return "\n".join([*out, *_notes(result)]).rstrip()
+
+
+def markdown(section: Section, results: Path = RESULTS) -> str:
+    """What stands in a README: all results of the section's kind."""
+    out: list[str] = []
+    for result in load_results(section.kind, results):
+        tables = section.tables(result)
+        if not tables:
+            continue
+        out += [section.heading(result), ""]
+        for table in tables:
+            out += [*markdown_table(table), ""]
+        notes = [f"* {note}" for note in _notes(result)]
+        out += [*notes, ""] if notes else []
+    return "\n".join(out) if out else "No results yet.\n"
+
+
+# ---- grids --------------------------------------------------------------------------------------
+
+_GRIDS = {  # kind -> its tables, what the numbers are
+    "pairs": (PATTERNS, "ns per pair (ratio to {baseline})"),
+    "instructions": (PATTERNS, "instructions per pair"),
+    "rss": (("idle", "peak"), "resident MiB (ratio to {baseline})"),
+    "service": (("memory", "speed"), "each with its ratio to {baseline}"),
+}
 
 
 def failures(result: Result) -> list[str]:
@@ -61,67 +146,22 @@ def _cell(row: Row | None, baseline: str) -> str:
     return f"{row['value']:.{row['digits']}f} ({row['ratio']:.2f})"
 
 
-def grid(result: Result, pattern: str) -> tuple[list[str], list[list[str]]]:
-    """The sizes, and one line for each contender: its name, then a cell for each size."""
+def _grid(pattern: str, result: Result) -> list[Table]:
+    """One line for each contender: its name, then a cell for each size; none if not measured."""
     rows = [row for row in result["rows"] if row["pattern"] == pattern]
     digits = 1 if result["kind"] == "pairs" else 0
     cells = {(row["contender"], row["size"]): {"digits": digits, **row} for row in rows}
     sizes = list(dict.fromkeys(row["size"] for row in rows))
     names = dict.fromkeys(row["contender"] for row in rows)
     baseline = result["settings"].get("baseline", "")
-    return sizes, [
+    lines = [
         [name, *(_cell(cells.get((name, size)), baseline) for size in sizes)] for name in names
     ]
+    return [[[pattern, *sizes], *lines]] if lines else []
 
 
-def text_tables(result: Result) -> str:
-    unit = _UNITS[result["kind"]].format(**result["settings"])
-    out = [f"Python {result['python']}, {unit}, {describe(result)}"]
-    for pattern in dict.fromkeys(row["pattern"] for row in result["rows"]):
-        sizes, lines = grid(result, pattern)
-        table = [[pattern, *sizes], *lines]
-        widths = [max(len(line[i]) for line in table) for i in range(len(sizes) + 1)]
-        out.append("")
-        for name, *values in table:
-            padded = [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
-            out.append("  ".join([name.ljust(widths[0]), *padded]))
-    return "\n".join(out)
-
-
-def describe(result: Result) -> str:
-    settings = ", ".join(f"{name} {value}" for name, value in result["settings"].items())
-    machine = result["machine"]
-    libraries = dict.fromkeys([machine["libc"], *result["libraries"].values()])
-    return f"{settings}; {machine['cpu']}, Linux {machine['kernel']}, {', '.join(libraries)}"
-
-
-def _load_results(kind: str, results: Path) -> list[Result]:
-    files = sorted(results.glob(f"{kind}-*.json"))
-    found = [json.loads(file.read_text()) for file in files if "-quick" not in file.name]
-    return sorted(found, key=lambda result: [int(n) for n in re.findall(r"\d+", result["python"])])
-
-
-def _markdown(kind: str, pattern: str, results: Path) -> str:
-    out = []
-    for result in _load_results(kind, results):
-        sizes, lines = grid(result, pattern)
-        if not lines:
-            continue
-        unit = _UNITS[kind].format(**result["settings"])
-        out += [f"Python {result['python']}: {unit}; {describe(result)}", ""]
-        out += [f"| {pattern} | {' | '.join(sizes)} |", f"|---|{'---:|' * len(sizes)}"]
-        out += [f"| {' | '.join(line)} |" for line in lines]
-        out.append("")
-    return "\n".join(out) if out else "No results yet.\n"
-
-
-def rewrite_readme(readme: Path = README, results: Path = RESULTS) -> None:
-    """Fill every `<!-- table: KIND PATTERN -->` section from the JSON files in results/."""
-
-    def fill(match: re.Match[str]) -> str:
-        start, kind, pattern, end = match.groups()
-        if pattern not in _PATTERNS.get(kind, ()):
-            raise ValueError(f"{readme}: no such table: {kind} {pattern}")
-        return f"{start}\n{_markdown(kind, pattern, results)}{end}"
-
-    readme.write_text(_SECTION.sub(fill, readme.read_text()))
+GRIDS = {
+    f"{kind} {pattern}": Section(kind, partial(_grid, pattern), meaning)
+    for kind, (patterns, meaning) in _GRIDS.items()
+    for pattern in patterns
+}

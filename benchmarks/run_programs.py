@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import paired
+import programs_report
 import report
 from contenders import Contender, available
 from interpreter import HERE, ChildFailed, Interpreter, run_json
-from programs_report import text_table
 from runner import Progress, core
 from subjects import contenders, headed, libraries, look_at
 
@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     file = options.json or report.default_file("programs", python.label, options.quick)
     report.write_json(result, file)
-    print(text_table(result))
+    print(programs_report.text(result))
     return 1 if result["failed"] else 0
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import paired
+import programs_report
 import report
 import suite
 from contenders import Contender
 from interpreter import ChildFailed, Interpreter
-from programs_report import text_table
 from runner import Progress
 from subjects import contenders, headed, libraries, look_at
 from suite import Benchmark, Unavailable
@@ -186,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
         except (ChildFailed, LookupError, OSError, Unavailable) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-    print(text_table(result))
+    print(programs_report.text(result))
     for name, why in result["failed"].items():
         print(f"failed: {name}: {why}", file=sys.stderr)
     return 1 if result["failed"] else 0

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import programs_report
 import report
 from contenders import Contender
 from interpreter import ChildFailed, Interpreter, clean_environment
-from programs_report import text_table
 from runner import Progress, core
 from subjects import contenders, headed, look_at
 
@@ -154,7 +154,7 @@ def main(argv: list[str] | None = None) -> int:
             return 2
     file = options.json or report.default_file("startup", python.label, options.quick)
     report.write_json(result, file)
-    print(text_table(result))
+    print(programs_report.text(result))
     return 0
 
 

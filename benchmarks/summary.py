@@ -1,25 +1,14 @@
-"""Fill the results table of the README at the top of the repository from results/*.json.
-
-    python benchmarks/summary.py            write it
-    python benchmarks/summary.py --check    exit status 1 if it is not up to date
+"""The results table of the README at the top of the repository.
 
 One line for each pattern and each of a few sizes, for each memory scenario, and for the service,
 with its picture; all with the newest Python that was measured.  The tables with everything are in
 benchmarks/README.md.
 """
 
-import argparse
-import json
-import re
-import sys
 from pathlib import Path
-from typing import Any
 
-Result = dict[str, Any]
-
-TOP = Path(__file__).resolve().parent.parent
-README = TOP / "README.md"
-RESULTS = TOP / "benchmarks" / "results"
+from report import RESULTS, Result, Table, load_results, markdown_table
+from runner import Row
 
 # What stands at the top: (pattern, size) in this order, as far as measured.
 LINES = [
@@ -44,17 +33,15 @@ _NAMES = {
     "D": "D: bytearrays grown, freed",
 }
 _PICTURE = "service-rss.svg"
-_SECTION = re.compile(r"(<!-- results -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def newest(kind: str, results: Path) -> Result | None:
+def newest(kind: str, results: Path = RESULTS) -> Result | None:
     """The result of the newest Python; None: there is none of this kind."""
-    files = [f for f in results.glob(f"{kind}-*.json") if "-quick" not in f.name]
-    found = [json.loads(file.read_text()) for file in files]
-    return max(found, key=lambda r: [int(n) for n in re.findall(r"\d+", r["python"])], default=None)
+    found = load_results(kind, results)
+    return found[-1] if found else None
 
 
-def _cell(row: Result | None, digits: int) -> str:
+def _cell(row: Row | None, digits: int) -> str:
     if row is None or row["failure"]:
         return "-"
     value = f"{row['value']:.{digits}f}"
@@ -70,15 +57,15 @@ def _name(pattern: str, size: str) -> str:
     return pattern if size == "drawn" else _NAMES.get(size, size)
 
 
-def table(result: Result, lines: list[tuple[str, str]], digits: int) -> list[str]:
-    """Markdown lines: one row for each line that was measured, one column for each contender."""
+def table(result: Result, lines: list[tuple[str, str]], digits: int) -> Table:
+    """One row for each line that was measured, one column for each contender."""
     cells = {(r["contender"], r["pattern"], r["size"]): r for r in result["rows"]}
     names = [name for name in CONTENDERS if any(key[0] == name for key in cells)]
-    out = [f"| | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    out = [["", *names]]
     for pattern, size in lines:
         if ("goalloc", pattern, size) in cells:
             row = [_cell(cells.get((name, pattern, size)), digits) for name in names]
-            out.append(f"| {_name(pattern, size)} | {' | '.join(row)} |")
+            out.append([_name(pattern, size), *row])
     return out
 
 
@@ -90,8 +77,7 @@ def _where(result: Result) -> str:
     return f"CPython {build}; {machine['cpu']}, Linux {kernel}, {libraries}"
 
 
-def section(results: Path) -> str:
-    """The text between the marks."""
+def markdown(results: Path = RESULTS) -> str:
     out: list[str] = []
     for kind, lines, digits, unit in (
         ("pairs", LINES, 1, "Nanoseconds for a malloc and its free"),
@@ -101,33 +87,8 @@ def section(results: Path) -> str:
     ):
         result = newest(kind, results)
         if result is not None:
-            out += [f"{unit} ({_where(result)}):", "", *table(result, lines, digits), ""]
+            out += [f"{unit} ({_where(result)}):", ""]
+            out += [*markdown_table(table(result, lines, digits)), ""]
     if (results / _PICTURE).exists():
         out += [f"![Resident size of the service over time](benchmarks/results/{_PICTURE})", ""]
     return "\n".join(out) if out else "No results yet.\n"
-
-
-def fill(readme: str, results: Path) -> str:
-    """The text of a README with its section filled; ValueError: it has none."""
-    text, count = _SECTION.subn(lambda m: f"{m[1]}\n{section(results)}{m[2]}", readme)
-    if count != 1:
-        raise ValueError(f"{count} sections `<!-- results -->` and not one")
-    return text
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    options = parser.parse_args(argv)
-    old = README.read_text()
-    new = fill(old, RESULTS)
-    if options.check:
-        if old != new:
-            print("README.md: the results are not those of benchmarks/results", file=sys.stderr)
-        return int(old != new)
-    README.write_text(new)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

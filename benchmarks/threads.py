@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import contenders
-import sections
+import drivers_cli
 from drivers import SOURCES, Drivers, Target, choose
 from interpreter import ChildFailed, Interpreter, prepare, run_json
+from report import Result, Section, Table
 from runner import Progress, Row
-from sections import Result
 
 KIND = "threads"
 # mode -> (numbers of threads, batches of a hundred pairs in all)
@@ -107,7 +107,7 @@ def speedup(rows: list[Row], contender: str) -> float:
     return float(statistics.median(a / b for a, b in zip(one, two, strict=True)))
 
 
-def _native_table(rows: list[Row]) -> list[str]:
+def _native_table(rows: list[Row]) -> Table:
     cells = {(row["mode"], row["threads"], row["contender"]): row for row in rows}
     names = dict.fromkeys(row["contender"] for row in rows)
     shown = [(mode, n) for mode, (numbers, _) in _MODES.items() if mode != "bare" for n in numbers]
@@ -124,10 +124,10 @@ def _native_table(rows: list[Row]) -> list[str]:
         row = cells.get(("pass", 64, name))
         ends = [] if row is None else [row["resident"][0], row["resident"][-1]]
         lines.append(line + ([f"{end / _MIB:.0f}" for end in ends] or ["-", "-"]))
-    return sections.markdown(header, lines)
+    return [header, *lines]
 
 
-def _gil_table(rows: list[Row]) -> list[str]:
+def _gil_table(rows: list[Row]) -> Table:
     header = ["Python threads, ns per step (ratio to one thread)", *map(str, _GIL_THREADS)]
     lines = []
     for row in rows:
@@ -140,23 +140,26 @@ def _gil_table(rows: list[Row]) -> list[str]:
             ratio = statistics.median(a / b for a, b in zip(ns, one, strict=True))
             line.append(f"{statistics.median(ns):.0f} ({ratio:.2f})")
         lines.append(line)
-    return sections.markdown(header, lines)
+    return [header, *lines]
 
 
-def table(result: Result) -> list[str]:
+def tables(result: Result) -> list[Table]:
     native = [row for row in result["rows"] if row["mode"] != "gil"]
     gil = [row for row in result["rows"] if row["mode"] == "gil"]
-    return [*_native_table(native), "", *_gil_table(gil)]
+    return [_native_table(native), _gil_table(gil)]
+
+
+SECTION = Section(KIND, tables)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = sections.parser(__doc__)
+    parser = drivers_cli.parser(__doc__)
     parser.add_argument("--rounds", type=int, help="runs of each (default: 7)")
     parser.add_argument("--contenders", nargs="+", metavar="NAME", help="allocators (default: all)")
     parser.add_argument("--pythons", nargs="+", metavar="NAME", help="the same for the GIL's part")
     options = parser.parse_args(argv)
     options.rounds = options.rounds or (1 if options.quick else 7)
-    return sections.main(KIND, options, measure, table, {"rounds": options.rounds})
+    return drivers_cli.main(SECTION, options, measure, {"rounds": options.rounds})
 
 
 if __name__ == "__main__":

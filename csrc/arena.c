@@ -292,7 +292,8 @@ struct mspan **arena_span_entry(const struct arena_map *m, uintptr_t addr) {
 
 bool arena_is_ours(const struct arena_map *m, uintptr_t addr) {
     const struct heap_arena *ha = arena_of(m, addr);
-    return ha != NULL && addr - ha->start < ha->reserved;
+    return ha != NULL &&
+           addr - ha->start < atomic_load_explicit(&ha->reserved, memory_order_relaxed);
 }
 
 void arena_set_span(struct arena_map *m, struct mspan *s, uint8_t class) {

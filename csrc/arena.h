@@ -44,8 +44,8 @@ enum huge_pages { HUGE_OFF, HUGE_DENSE, HUGE_ALL }; /* what is asked for; see hu
 
 struct heap_arena {
     uintptr_t start;
-    size_t reserved; /* bytes from start that are ours; less than an arena under RLIMIT_AS */
-    size_t mapped;   /* bytes that have become Ready */
+    _Atomic size_t reserved; /* bytes from start that are ours: not all of it under RLIMIT_AS */
+    size_t mapped;           /* bytes that have become Ready */
     bool linear;
     uint8_t *pageclass;
     uint8_t *page_was;

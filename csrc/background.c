@@ -66,6 +66,11 @@ static uint64_t work(struct load *l) {
     return next != 0 ? next : pause_after(ns, l->idle);
 }
 
+static bool is_wanted(void) {
+    return atomic_load(&bg.heap->active) &&
+           atomic_load(&bg.heap->scavenger->delay) != GA_SCAVENGE_NEVER;
+}
+
 static void *run(void *unused) {
     struct load load = {os_nanotime(), os_cputime_of_others(), false};
     (void)unused;
@@ -78,7 +83,7 @@ static void *run(void *unused) {
         mutex_lock(&bg.lock);
         if (ns != GA_SCAVENGE_NEVER)
             sleep_locked(ns);
-        else if (!atomic_load(&bg.heap->active) && !bg.poked) /* else somebody took us for running */
+        else if (!bg.poked && !is_wanted()) /* else somebody took us for running */
             break;
         else
             bg.poked = false;

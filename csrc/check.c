@@ -200,8 +200,8 @@ static void mark_slot(struct report *r, uintptr_t addr, bool mark) {
 static void mark_stores(struct report *r, bool mark) {
     for (struct mcache *c = r->h->caches->first; c != NULL; c = c->next) {
         for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
-            for (const struct free_slot *at = c->cold[spc].base;
-                 !mcache_is_closed(c, (uint8_t)spc) && at < c->store[spc].top; at++) {
+            for (size_t i = 0, n = mcache_waiting(c, spc); i < n; i++) {
+                const struct free_slot *at = &c->cold[spc].base[i];
                 uintptr_t addr = (uintptr_t)at->p;
                 expect(r, at->bits == heap_bits_word(arena_of(&r->h->map, addr), addr),
                        "store %u: the word beside 0x%zx is not its own", spc, (size_t)addr);
@@ -217,7 +217,7 @@ static void check_store_shapes(struct report *r) {
         for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES && !r->failed; spc++) {
             const struct store *st = &c->store[spc];
             const struct store_cold *cold = &c->cold[spc];
-            if (mcache_is_closed(c, (uint8_t)spc))
+            if (mcache_is_closed(c, (uint8_t)spc) || store_is_shut(c, st))
                 continue;
             expect(r, cold->base <= st->top && st->top <= st->limit &&
                        st->limit <= cold->base + cold->cap, "store %u: its ends are crossed", spc);

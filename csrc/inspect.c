@@ -87,8 +87,7 @@ static void count_classes(struct mheap *h, struct class_counts *n) {
     for (const struct mcache *c = cs->first; c != NULL; c = c->next) {
         for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
             n->nmalloc[spc] += mcache_nmalloc(c, spc);
-            if (!mcache_is_closed(c, (uint8_t)spc))
-                n->cached[spc] += (uint64_t)(c->store[spc].top - c->cold[spc].base);
+            n->cached[spc] += mcache_waiting(c, spc);
         }
         n->nmalloc[GA_TINY_SPAN_CLASS] += c->tiny.blocks;
         n->cached[GA_TINY_SPAN_CLASS] += c->tiny.nslots;

@@ -230,30 +230,27 @@ void thread_leave_slow(struct mcache *c) {
 
 void procs_prepare_fork(void) {
     struct mheap *h = procs.heap;
+    mutex_lock(&procs.lock); /* one fork at a time, up to and with background_forked */
     background_fork();
-    mutex_lock(&procs.lock);
     world_stop(h);
     mutex_lock(&h->stacks->lock);
     mutex_lock(&h->lock);
     mutex_lock(&h->persistent.lock);
 }
 
-static void end_fork(void) {
+static void end_fork(bool child) {
     struct mheap *h = procs.heap;
     mutex_unlock(&h->persistent.lock);
     mutex_unlock(&h->lock);
     mutex_unlock(&h->stacks->lock);
+    background_forked(child);
     world_start(h);
     mutex_unlock(&procs.lock);
 }
 
-void procs_parent_fork(void) {
-    end_fork();
-    background_forked(false);
-}
+void procs_parent_fork(void) { end_fork(false); }
 
 void procs_child_fork(void) {
-    end_fork();
-    background_forked(true);
+    end_fork(true);
     mcaches_after_fork(procs.heap, thread_cache);
 }

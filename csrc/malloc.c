@@ -179,9 +179,9 @@ static bool push(struct mcache *c, const struct heap_arena *ha, uint8_t class, v
 static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
                                          const struct heap_arena *ha, uint8_t class, void *p) {
     if (class == GA_PAGE_TINY) {
-        struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);
         mheap_mark_active(h);
-        mcache_obey(c);
+        mcache_obey(c); /* before the look at the span: if p is not live, the span may go here */
+        struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);
         return s != NULL && tiny_free(h, &c->tiny, s, (uintptr_t)p) ? MISUSE_NONE
                                                                     : MISUSE_UNALLOCATED;
     }
@@ -290,12 +290,12 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
 /* ---- misuse --------------------------------------------------------------------------------- */
 
 /* p lies in a span of small slots, in use. */
-static enum misuse misuse_in_slots(const struct mspan *s, const struct heap_arena *ha,
-                                   uintptr_t addr) {
+static enum misuse misuse_in_slots(struct mheap *h, const struct mspan *s, uintptr_t addr) {
     if (addr >= mspan_limit(s))
         return MISUSE_UNALLOCATED;
     unsigned i = mspan_objindex(s, addr - s->start_addr);
     uintptr_t slot = s->start_addr + (size_t)i * s->elemsize;
+    const struct heap_arena *ha = arena_of(&h->map, slot); /* it may begin in the arena before */
     if (s->tiny_parts != NULL) {
         if (tiny_is_live(s, addr))
             return MISUSE_NONE;
@@ -338,7 +338,7 @@ enum misuse misuse_of(struct mheap *h, struct mcache *c, void *p) {
     if (spanclass_sizeclass(s->spanclass) != 0) {
         if (!spanclass_noscan(s->spanclass) && c->cold[s->spanclass].cap == 0)
             return MISUSE_DOMAIN;
-        return misuse_in_slots(s, ha, addr);
+        return misuse_in_slots(h, s, addr);
     }
     if (addr != s->start_addr)
         return MISUSE_INTERIOR;

@@ -11,36 +11,48 @@ static size_t store_room(const struct mcache *c, unsigned spc) {
     return (size_t)(c->store[spc].limit - c->cold[spc].base);
 }
 
-/* Gives a store that is empty and has no room its first limit. */
-static void open_store(struct mcache *c, unsigned spc) {
+void mcache_shut_store(struct mcache *c, unsigned spc) {
+    c->store[spc].top = c->store[spc].limit = &c->shut[1];
+}
+
+/* Gives a store that was shut its first limit. */
+static void make_room(struct mcache *c, unsigned spc) {
     struct store *st = &c->store[spc];
     struct store_cold *cold = &c->cold[spc];
     size_t limit = ga_max(GA_STORE_LIMIT_BYTES / st->elemsize, GA_STORE_LIMIT_MIN);
+    cold->base[-1].p = NULL; /* where popping ends */
     st->top = cold->base;
     st->limit = cold->base + ga_min(ga_min(limit, GA_STORE_LIMIT_MAX), cold->cap);
     st->gave_back = 0;
     cold->batch = GA_STORE_LIMIT_MIN / 2;
 }
 
+/* Puts n slots below top, the last first: popped downwards, the lowest address comes first. */
+static void fill_store(const struct mcache *c, struct free_slot *top, void *const *slots, size_t n) {
+    const struct heap_arena *ha = arena_of(&c->heap->map, (uintptr_t)slots[0]);
+    for (size_t i = 0; i < n; i++) {
+        uintptr_t addr = (uintptr_t)slots[i];
+        if (GA_UNLIKELY(addr - ha->start >= GA_ARENA_SIZE))
+            ha = arena_of(&c->heap->map, addr);
+        *--top = (struct free_slot){slots[i], heap_bits_word(ha, addr)};
+    }
+}
+
 /* Fills an empty store.  Grows its limit if slots that it gave back are wanted again. */
 static bool refill(struct mcache *c, unsigned spc) {
     struct store *st = &c->store[spc];
     struct store_cold *cold = &c->cold[spc];
-    const struct arena_map *m = &c->heap->map;
     void *slots[GA_STORE_BATCH_MAX];
-    if (store_room(c, spc) == 0)
-        open_store(c, spc);
+    if (store_is_shut(c, st))
+        make_room(c, spc);
     if (st->gave_back) {
         st->gave_back = 0;
         st->limit = cold->base + ga_min(2 * store_room(c, spc), cold->cap);
     }
     size_t n = mcentral_take(c->heap, &c->central[spc], c, &cold->cached, cold->batch, slots);
     st->top = cold->base + n;
-    for (size_t i = 0; i < n; i++) { /* popped downwards: the lowest address comes first */
-        uintptr_t addr = (uintptr_t)slots[i];
-        st->top[-1 - (ptrdiff_t)i] =
-            (struct free_slot){slots[i], heap_bits_word(arena_of(m, addr), addr)};
-    }
+    if (n != 0)
+        fill_store(c, st->top, slots, n);
     size_t half = (store_room(c, spc) + 1) / 2;
     cold->batch = (uint32_t)ga_min(2 * (size_t)cold->batch, ga_min(half, GA_STORE_BATCH_MAX));
     return n != 0;
@@ -76,8 +88,11 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
         return NULL;
     mcache_obey(c);
     if (st->top[-1].p == NULL) {
-        if (!refill(c, spc))
+        if (!refill(c, spc)) {
+            if (st->left < 0) /* obeying took the slot that store_pop had counted */
+                st->left = 0;
             return NULL;
+        }
         st->left--; /* store_pop stopped before it counted */
     }
     if (st->left < 0)
@@ -91,6 +106,8 @@ void mcache_give_back(struct mcache *c, unsigned spc, size_t n) {
     struct store *st = &c->store[spc];
     struct free_slot *base = c->cold[spc].base;
     void *slots[GA_STORE_BATCH_MAX];
+    if (n == 0)
+        return;
     for (size_t done = 0; done < n;) {
         size_t k = 0;
         while (k < GA_STORE_BATCH_MAX && done < n)
@@ -105,9 +122,9 @@ void mcache_give_back(struct mcache *c, unsigned spc, size_t n) {
 void mcache_overflow(struct mcache *c, spanclass_t spc) {
     struct store *st = &c->store[spc];
     mcache_obey(c);
-    if (store_room(c, spc) == 0) {
+    if (store_is_shut(c, st)) {
         mheap_mark_active(c->heap);
-        open_store(c, spc);
+        make_room(c, spc);
     } else if (st->top == st->limit) { /* obeying may have made room */
         mcache_give_back(c, spc, (store_room(c, spc) + 1) / 2);
         st->gave_back = 1;
@@ -118,11 +135,9 @@ void mcache_overflow(struct mcache *c, spanclass_t spc) {
 
 void mcache_release_all(struct mcache *c) {
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
-        struct store *st = &c->store[spc];
         if (c->cold[spc].cap == 0)
             continue;
-        if (!mcache_is_closed(c, (uint8_t)spc))
-            mcache_give_back(c, spc, (size_t)(st->top - c->cold[spc].base));
+        mcache_give_back(c, spc, mcache_waiting(c, spc));
         mcentral_uncache_span(c->heap, &c->cold[spc].cached);
     }
     tiny_release(c->heap, &c->tiny);
@@ -138,7 +153,7 @@ void mcache_close(struct mcache *c) {
 void mcache_open(struct mcache *c) {
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
         if (c->cold[spc].cap != 0 && mcache_is_closed(c, (uint8_t)spc))
-            open_store(c, spc);
+            mcache_shut_store(c, spc);
     }
 }
 
@@ -181,8 +196,7 @@ static void init_stores(struct mcache *c, struct free_slot *slots) {
         if (!kind_serves(c->kind, spc))
             continue;
         size_t cap = kind_cap(c->kind);
-        slots->p = NULL; /* where popping ends */
-        c->cold[spc].base = slots + 1;
+        c->cold[spc].base = slots + 1; /* below it, once there is room, is where popping ends */
         slots += cap + 1;
         if (c->shared)
             cap = ga_min(cap, GA_STORE_CAP_THREAD_BYTES / c->store[spc].elemsize);

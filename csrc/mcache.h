@@ -22,7 +22,8 @@
  *
  * Aging (mcache_age.c).  At each tick of the scavenger a store gives back the slots beyond those that
  * were handed out since the last one; a store that was not used at all is shut: it has no slots and
- * no room (limit == base), so its next use takes the slow path, which opens it again.
+ * no room, so its next use takes the slow path, which makes it some.  New stores are shut, too: their
+ * arrays cost no memory until they are used.
  *
  * Stopping.  inspect and fork need all caches at rest.  An owner that is not known to be at rest (the
  * caller of world_stop holds its GIL) brackets its use with mcache_enter and mcache_leave: busy and
@@ -80,6 +81,7 @@ struct mcache {
                                 * (n + 7) / 8: size_to_class8 with the arithmetic done */
     /* ---- the rest ---- */
     struct free_slot closed[2]; /* the array of a store that is not open: full and empty */
+    struct free_slot shut[2];   /* the same of one that is open, and was not used lately */
     struct store_cold cold[GA_NUM_SPAN_CLASSES];
     struct mheap *heap;
     struct mcentral *central; /* the set it refills from */
@@ -141,6 +143,8 @@ void mcache_count_bytes(struct mcache *c, size_t nbytes);
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc);
 /* Makes room in a full open store. */
 void mcache_overflow(struct mcache *c, spanclass_t spc);
+/* Takes the room of a store without slots away, or gives a closed one none. */
+void mcache_shut_store(struct mcache *c, unsigned spc);
 /* Gives the n coldest slots of a store back. */
 void mcache_give_back(struct mcache *c, unsigned spc, size_t n);
 
@@ -149,8 +153,9 @@ void mcache_give_back(struct mcache *c, unsigned spc, size_t n);
 /* Ages one store, or all that the cache has. */
 void mcache_age_store(struct mcache *c, unsigned spc);
 void mcache_age(struct mcache *c);
-/* Ages all caches of the heap: those whose owner can't be stopped are asked to do it themselves. */
-void mcaches_age(struct mheap *h);
+/* Ages all caches of the heap: those whose owner can't be stopped are asked to do it themselves.
+ * Returns whether any may still hold something. */
+bool mcaches_age(struct mheap *h);
 /* Slow paths call it: what others want of this cache.  Throws nothing away but what is spare. */
 void mcache_obey(struct mcache *c);
 
@@ -194,8 +199,16 @@ GA_INLINE struct store *mcache_scan_store(struct mcache *c, size_t size) {
 GA_INLINE bool store_is_closed(const struct mcache *c, const struct store *st) {
     return st->limit == &c->closed[1];
 }
+GA_INLINE bool store_is_shut(const struct mcache *c, const struct store *st) {
+    return st->limit == &c->shut[1];
+}
 GA_INLINE bool mcache_is_closed(const struct mcache *c, uint8_t pageclass) {
     return store_is_closed(c, &c->store[pageclass]);
+}
+/* Slots that wait in a store. */
+GA_INLINE size_t mcache_waiting(const struct mcache *c, unsigned spc) {
+    const struct store *st = &c->store[spc];
+    return store_is_closed(c, st) || store_is_shut(c, st) ? 0 : (size_t)(st->top - c->cold[spc].base);
 }
 
 /* A free slot, now live, or NULL: then mcache_pop_slow. */

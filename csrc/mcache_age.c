@@ -19,18 +19,17 @@ static size_t stacks_kept(const struct mcache *c) {
 void mcache_age_store(struct mcache *c, unsigned spc) {
     struct store *st = &c->store[spc];
     struct store_cold *cold = &c->cold[spc];
-    if (cold->cap == 0 || mcache_is_closed(c, (uint8_t)spc) || st->limit == cold->base)
+    if (cold->cap == 0 || mcache_is_closed(c, (uint8_t)spc) || store_is_shut(c, st))
         return;
     uint64_t handed_out = mcache_nmalloc(c, spc), used = handed_out - cold->seen;
-    size_t have = (size_t)(st->top - cold->base);
+    size_t have = mcache_waiting(c, spc);
     size_t keep = mheap_is_tight(c->heap) ? 0 : ga_min(used, have);
     cold->seen = handed_out;
-    if (have > keep)
-        mcache_give_back(c, spc, have - keep);
+    mcache_give_back(c, spc, have - keep);
     if (used != 0)
         return;
     mcentral_uncache_span(c->heap, &cold->cached);
-    st->limit = st->top; /* shut */
+    mcache_shut_store(c, spc);
 }
 
 /* Tiny blocks, stacks; and whether anything is left in c at all. */
@@ -44,7 +43,7 @@ static void age_rest(struct mcache *c) {
     c->seen_stacks = stacks_kept(c);
     bool used = !tiny_idle || !stacks_idle;
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
-        used |= c->cold[spc].cap != 0 && c->store[spc].limit != c->cold[spc].base;
+        used |= !mcache_is_closed(c, (uint8_t)spc) && !store_is_shut(c, &c->store[spc]);
     atomic_store_explicit(&c->used, used, memory_order_relaxed);
 }
 
@@ -58,6 +57,7 @@ void mcache_age(struct mcache *c) {
 void mcache_obey(struct mcache *c) {
     bool tight = mheap_is_tight(c->heap);
     atomic_store_explicit(&c->used, true, memory_order_relaxed);
+    mheap_mark_active(c->heap); /* what it takes now may come back without a slow path */
     if (GA_UNLIKELY(tight && !c->was_tight))
         mcache_release_all(c);
     else if (GA_UNLIKELY(atomic_load_explicit(&c->age_wanted, memory_order_relaxed)))
@@ -78,8 +78,7 @@ static void age_interp(struct mcaches *cs, struct mcache *c) {
         age_rest(c);
         cs->let_go_interp(c);
     }
-    if (!held)
-        atomic_store_explicit(&c->age_wanted, true, memory_order_relaxed);
+    atomic_store_explicit(&c->age_wanted, !held, memory_order_relaxed);
 }
 
 static void age_any(struct mcaches *cs, struct mcache *c) {
@@ -102,11 +101,16 @@ static void age_any(struct mcaches *cs, struct mcache *c) {
     }
 }
 
-void mcaches_age(struct mheap *h) {
+bool mcaches_age(struct mheap *h) {
     struct mcaches *cs = h->caches;
+    bool used = false;
     mutex_lock(&cs->lock);
-    for (struct mcache *c = cs->first; c != NULL; c = c->next)
-        if (atomic_load_explicit(&c->used, memory_order_relaxed))
-            age_any(cs, c);
+    for (struct mcache *c = cs->first; c != NULL; c = c->next) {
+        if (c->kind == MCACHE_HEAP || !atomic_load_explicit(&c->used, memory_order_relaxed))
+            continue;
+        age_any(cs, c);
+        used |= atomic_load_explicit(&c->used, memory_order_relaxed);
+    }
     mutex_unlock(&cs->lock);
+    return used;
 }

@@ -130,14 +130,11 @@ size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, str
 /* Puts the slots at the front of the n that belong to one span back into it; returns how many.  Its
  * central is locked. */
 static size_t put_slots(struct mheap *h, struct mspan *s, void **slots, size_t n) {
-    uintptr_t start = s->start_addr;
-    size_t nbytes = mspan_bytes(s), i = 0;
-    for (; i < n && (uintptr_t)slots[i] - start < nbytes; i++)
-        mspan_put(s, mspan_objindex(s, (uintptr_t)slots[i] - start));
-    s->central->taken -= i;
+    size_t done = mspan_put(s, slots, n);
+    s->central->taken -= done;
     s->touched = s->central->tick;
     refile(h, s->central, s);
-    return i;
+    return done;
 }
 
 /* Slots of a batch may lie anywhere: their spans are brought near while others are at work. */

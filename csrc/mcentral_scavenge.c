@@ -78,5 +78,10 @@ void mcentral_unrelease_slot(struct mheap *h, struct mspan *s, unsigned i) {
     size_t os_page = os_page_size();
     uint32_t again = mspan_os_pages_of_slot(s, i, os_page) & s->os_released;
     s->os_released &= ~again & 0xffffff;
+    if (again == 0)
+        return;
     mheap_count_inuse_released(h, -(int64_t)(ga_popcount64(again) * os_page));
+    mutex_lock(&h->lock);
+    mheap_keep_limit_locked(h);
+    mutex_unlock(&h->lock);
 }

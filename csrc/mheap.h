@@ -119,8 +119,8 @@ uint64_t mheap_given_back(struct mheap *h);
 uint64_t mheap_pages_in_use(struct mheap *h);
 /* Begins the next tick of the scavenger. */
 void mheap_scavenge_tick(struct mheap *h);
-/* npages in use have turned out not to be needed: past peaks count without them. */
-void mheap_scavenge_lower_peaks(struct mheap *h, uint64_t npages);
+/* npages were in use in this tick and not needed: its peak counts without them. */
+void mheap_scavenge_lower_peak(struct mheap *h, uint64_t npages);
 /* Bytes that are kept beyond the goal. */
 size_t mheap_scavenge_surplus(struct mheap *h);
 /* Gives up to nbytes back, of one run, the biggest and highest first.  0: none is left in this

@@ -69,10 +69,10 @@ void mheap_scavenge_tick(struct mheap *h) {
     mutex_unlock(&h->lock);
 }
 
-void mheap_scavenge_lower_peaks(struct mheap *h, uint64_t npages) {
+void mheap_scavenge_lower_peak(struct mheap *h, uint64_t npages) {
     mutex_lock(&h->lock);
-    for (unsigned i = 0; i <= GA_SCAVENGE_TICKS; i++)
-        h->scavenge.peaks[i] -= ga_min(h->scavenge.peaks[i], npages);
+    uint64_t *peak = &h->scavenge.peaks[h->scavenge.tick];
+    *peak -= ga_min(*peak, npages);
     mutex_unlock(&h->lock);
 }
 
@@ -143,7 +143,8 @@ void mheap_keep_limit_locked(struct mheap *h) {
         return;
     scavenge_down_to_locked(h, h->memory_limit);
     uint64_t near = h->memory_limit / 100 * GA_TIGHT_PERCENT;
-    atomic_store_explicit(&h->tight, mheap_ready_bytes_locked(h) > near, memory_order_relaxed);
+    uint64_t needed = mheap_ready_bytes_locked(h) - (kept_locked(h) << GA_PAGE_SHIFT);
+    atomic_store_explicit(&h->tight, needed > near, memory_order_relaxed);
 }
 
 uint64_t mheap_set_memory_limit(struct mheap *h, uint64_t nbytes) {

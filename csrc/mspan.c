@@ -142,13 +142,20 @@ size_t mspan_take(struct mspan *s, size_t want, void **out) {
     return n;
 }
 
-void mspan_put(struct mspan *s, unsigned i) {
-    if (GA_UNLIKELY(i >= s->nelems || !mspan_is_taken(s, i)))
-        ga_throw("mspan_put: slot %u of span %p is not out", i, (void *)s);
-    s->alloc_bits[i / 64] &= ~((uint64_t)1 << (i % 64));
-    s->alloc_count--;
-    if (i >= s->freeindex && i / 64 == s->freeindex / 64u)
-        s->alloc_cache |= (uint64_t)1 << (i - s->freeindex);
+size_t mspan_put(struct mspan *s, void *const *slots, size_t n) {
+    uintptr_t start = s->start_addr;
+    size_t nbytes = mspan_bytes(s), done = 0;
+    uint64_t *bits = s->alloc_bits;
+    for (; done < n && (uintptr_t)slots[done] - start < nbytes; done++) {
+        unsigned i = mspan_objindex(s, (uintptr_t)slots[done] - start);
+        uint64_t bit = (uint64_t)1 << (i % 64);
+        if (GA_UNLIKELY(i >= s->nelems || !(bits[i / 64] & bit)))
+            ga_throw("mspan_put: slot %u of span %p is not out", i, (void *)s);
+        bits[i / 64] ^= bit;
+    }
+    s->alloc_count = (uint16_t)(s->alloc_count - done);
+    mspan_refill_alloc_cache(s);
+    return done;
 }
 
 /* ---- pages of the system -------------------------------------------------------------------- */

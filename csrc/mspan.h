@@ -96,8 +96,8 @@ void mspan_refill_alloc_cache(struct mspan *s);
 unsigned mspan_next_free_index(struct mspan *s);
 /* Takes up to want slots in address order into out; goes once round.  Returns how many. */
 size_t mspan_take(struct mspan *s, size_t want, void **out);
-/* Puts slot i back: it must be out. */
-void mspan_put(struct mspan *s, unsigned i);
+/* Puts slots back, those at the front of the n that lie in s; they must be out.  Returns how many. */
+size_t mspan_put(struct mspan *s, void *const *slots, size_t n);
 /* The pages of the system, os_page bytes each, that lie in s and hold no part of a slot that is out:
  * bit i is the i-th from the start. */
 uint32_t mspan_vacant_os_pages(const struct mspan *s, size_t os_page);

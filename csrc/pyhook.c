@@ -237,8 +237,6 @@ static void *move_out(PyMemAllocatorDomain domain, void *p, size_t size) {
 }
 
 static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
-    if (p == NULL)
-        return hook_malloc(domain, size);
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
         expect_foreign("realloc", p);
         return previous[domain].realloc(previous[domain].ctx, p, size);
@@ -256,6 +254,8 @@ static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size
 
 GA_INLINE void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size,
                              enum arena_layout layout) {
+    if (p == NULL) /* how every list begins */
+        return hook_malloc(domain, size);
     void *q = domain == RAW ? NULL : hot_realloc(p, size, layout);
     return GA_LIKELY(q != NULL) ? q : slow_realloc(domain, p, size);
 }

@@ -26,31 +26,42 @@ static uint64_t tick_length(const struct scavenger *sv) {
     return ga_max(atomic_load(&sv->delay) / GA_SCAVENGE_TICKS, GA_SCAVENGE_TICK_MIN);
 }
 
+/* Sets are made at any time, and stay. */
+static struct mcentral *first_set(struct mheap *h) {
+    mutex_lock(&h->lock);
+    struct mcentral *set = h->central_sets;
+    mutex_unlock(&h->lock);
+    return set;
+}
+
 /* mcaches.lock keeps out who walks the centrals without their locks (inspect.c), here and below. */
 static void age_centrals(struct mheap *h, uint8_t tick) {
     mutex_lock(&h->caches->lock);
-    for (struct mcentral *set = h->central_sets; set != NULL; set = set->next_set)
+    for (struct mcentral *set = first_set(h); set != NULL; set = set->next_set)
         for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
             mcentral_age(h, &set[i], tick);
     mutex_unlock(&h->caches->lock);
 }
 
 static void sweep_begin(struct mheap *h, struct scavenger *sv) {
-    sv->sweep_set = h->central_sets;
+    sv->sweep_set = first_set(h);
     sv->sweep_index = 0;
+    mutex_lock(&h->caches->lock);
     mcentral_sweep_begin(sv->sweep_set);
+    mutex_unlock(&h->caches->lock);
 }
 
 static void tick(struct mheap *h, struct scavenger *sv) {
-    sv->quiet = atomic_exchange(&h->active, false) ? 0 : sv->quiet + 1;
+    bool freed = atomic_exchange(&h->active, false);
     sv->tick++;
+    bool cached = mcaches_age(h); /* frees into a store that is open are seen by nobody */
     uint64_t before = mheap_pages_in_use(h);
-    mcaches_age(h);
     age_centrals(h, (uint8_t)sv->tick);
     uint64_t after = mheap_pages_in_use(h);
-    /* What has aged has waited long enough: the heap's goal must not keep it for another delay. */
+    /* Idle spans that have aged were in use in name only all through the tick that ends. */
     if (after < before)
-        mheap_scavenge_lower_peaks(h, before - after);
+        mheap_scavenge_lower_peak(h, before - after);
+    sv->quiet = freed || cached ? 0 : sv->quiet + 1;
     mheap_scavenge_tick(h);
     if (sv->tick % GA_SWEEP_TICKS == 0 && sv->sweep_set == NULL)
         sweep_begin(h, sv);
@@ -62,15 +73,13 @@ static void sweep_step(struct mheap *h, struct scavenger *sv) {
     mutex_lock(&h->caches->lock);
     bool more = mcentral_sweep_step(h, &sv->sweep_set[sv->sweep_index], GA_SCAVENGE_TICKS,
                                      &sv->swept);
-    mutex_unlock(&h->caches->lock);
-    if (more)
-        return;
-    if (++sv->sweep_index == GA_NUM_CENTRALS) {
+    if (!more && ++sv->sweep_index == GA_NUM_CENTRALS) {
         sv->sweep_index = 0;
         sv->sweep_set = sv->sweep_set->next_set;
     }
-    if (sv->sweep_set != NULL)
+    if (!more && sv->sweep_set != NULL)
         mcentral_sweep_begin(&sv->sweep_set[sv->sweep_index]);
+    mutex_unlock(&h->caches->lock);
 }
 
 uint64_t scavenger_step(struct mheap *h, uint64_t now) {
@@ -80,7 +89,9 @@ uint64_t scavenger_step(struct mheap *h, uint64_t now) {
         return GA_SCAVENGE_NEVER;
     if (sv->tick_at == 0 || sv->tick_at > now + length) /* the first, or of a longer delay */
         sv->tick_at = now + length;
-    if (now >= sv->tick_at) {
+    /* Who comes late all the time must not find himself with nothing but ticks to do. */
+    sv->ticked = now >= sv->tick_at && !sv->ticked;
+    if (sv->ticked) {
         tick(h, sv);
         sv->tick_at = now + length;
     } else {
@@ -88,7 +99,7 @@ uint64_t scavenger_step(struct mheap *h, uint64_t now) {
         bool gave = surplus != 0 && mheap_scavenge(h, ga_min(surplus, GA_SCAVENGE_CHUNK)) != 0;
         if (!gave && sv->sweep_set == NULL) {
             if (sv->quiet < QUIET_TICKS)
-                return sv->tick_at - now;
+                return now < sv->tick_at ? sv->tick_at - now : 0;
             sv->tick_at = 0;
             sv->quiet = 0;
             return GA_SCAVENGE_NEVER;
@@ -103,7 +114,7 @@ uint64_t scavenger_step(struct mheap *h, uint64_t now) {
 
 static void sweep_all(struct mheap *h) {
     uint64_t given = 0;
-    for (struct mcentral *set = h->central_sets; set != NULL; set = set->next_set)
+    for (struct mcentral *set = first_set(h); set != NULL; set = set->next_set)
         for (unsigned i = 0; i < GA_NUM_CENTRALS; i++) {
             mcentral_release_idle(h, &set[i], SIZE_MAX);
             mcentral_sweep_begin(&set[i]);

@@ -19,8 +19,9 @@
 struct scavenger {
     _Atomic uint64_t delay; /* ns */
     uint64_t tick_at;       /* when the next tick is due; 0: there was none */
+    bool ticked;            /* in the last step */
     unsigned tick;          /* ticks so far */
-    unsigned quiet;         /* ticks in a row in which nothing was freed */
+    unsigned quiet;         /* ticks in a row in which nothing was freed and no cache was used */
     struct mcentral *sweep_set; /* the central that is swept; NULL: no sweep goes on */
     unsigned sweep_index;
     uint64_t swept; /* bytes given back inside of spans so far; mcaches.lock */

@@ -1,31 +1,44 @@
-"""The command line: run, classes, doctor."""
+"""The command line: run, classes, doctor.
+
+A well-formed `run` becomes its program without argparse, which would take half as long to import
+as an interpreter takes to start.  Whatever else it is, argparse answers it.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
-_RUN_USAGE = (
-    "%(prog)s [-h] [--stats] [--no-children] (-m module | -c code | script | -) [args ...]"
-)
+_RUN_FLAGS = {
+    "--stats": "print statistics to stderr when it exits",
+    "--no-children": "let its child Pythons have the ordinary allocator",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status; `run` does not return, it becomes the program."""
     words = list(sys.argv[1:] if argv is None else argv)
     own, target = _split_target(words)
+    if own[:1] == ["run"] and _RUN_FLAGS.keys() >= {*own[1:]} and _missing(target) is None:
+        from .launch import run
+
+        run(target, stats="--stats" in own, children="--no-children" not in own)
+    return _by_argparse(own, target)
+
+
+def _by_argparse(own: list[str], target: list[str]) -> int:
     parser = _parser()
     args, unknown = parser.parse_known_args(own)
     if unknown:
         hint = "; Python's own options go before `-m goalloc`" if args.command == "run" else ""
         args.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     if args.command == "run":
-        return _run(args, target)
+        args.error(_missing(target))
     try:
         status = _classes() if args.command == "classes" else _doctor()
         sys.stdout.flush()
@@ -45,6 +58,8 @@ def _prog() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     from . import __version__
 
     parser = argparse.ArgumentParser(
@@ -52,21 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"goalloc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    flags = " ".join(f"[{flag}]" for flag in _RUN_FLAGS)
     run = commands.add_parser(
         "run",
-        usage=_RUN_USAGE,
+        usage=f"%(prog)s [-h] {flags} (-m module | -c code | script | -) [args ...]",
         allow_abbrev=False,
         help="run a Python program on goalloc",
         description="Runs a Python program as python would, with goalloc as its allocator.",
     )
-    run.add_argument(
-        "--stats", action="store_true", help="print statistics to stderr when it exits"
-    )
-    run.add_argument(
-        "--no-children",
-        action="store_true",
-        help="let its child Pythons have the ordinary allocator",
-    )
+    for flag, meaning in _RUN_FLAGS.items():
+        run.add_argument(flag, action="store_true", help=meaning)
     run.set_defaults(error=run.error)
     classes = commands.add_parser("classes", help="print the table of size classes")
     classes.set_defaults(error=classes.error)
@@ -89,14 +99,13 @@ def _split_target(words: list[str]) -> tuple[list[str], list[str]]:
     return words, []
 
 
-def _run(args: argparse.Namespace, target: list[str]) -> int:
+def _missing(target: list[str]) -> str | None:
+    """What the program of `run` lacks, or None."""
     if not target:
-        args.error("no program: give a script, -m module, -c code, or - for standard input")
+        return "no program: give a script, -m module, -c code, or - for standard input"
     if target in (["-m"], ["-c"]):
-        args.error(f"argument expected for {target[0]}")
-    from .launch import run
-
-    run(target, stats=args.stats, children=not args.no_children)
+        return f"argument expected for {target[0]}"
+    return None
 
 
 def _classes() -> int:

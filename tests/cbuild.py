@@ -27,6 +27,7 @@ FLAGS = [
 SANITIZERS = {
     "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "tsan": ["-fsanitize=thread"],
+    "plain": [],
 }
 JOBS = 2
 PROGRAMS = {"preload.c"}  # files of csrc that are programs of their own

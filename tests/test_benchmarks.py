@@ -1,20 +1,13 @@
 """The benchmark harness measures, prints and writes what readers expect; no times are judged."""
 
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from benchrun import needs_valgrind, run
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 PATTERNS = ["lifo", "fifo", "random", "replace", "mixed"]
-
-
-def run(script: str, *args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(BENCHMARKS / script), *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def measure(script: str, file: Path, *args: str) -> tuple[dict, list[list[str]]]:
@@ -48,7 +41,7 @@ def test_every_domain_runs_untouched(tmp_path, domain):
     assert result["rows"][0]["value"] > 0
 
 
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+@needs_valgrind
 def test_instruction_counts_repeat(tmp_path):
     first, _ = measure("instructions.py", tmp_path / "first.json", "--patterns", "lifo")
     again, _ = measure("instructions.py", tmp_path / "again.json", "--patterns", "lifo")
@@ -75,22 +68,3 @@ def test_failing_contender_is_reported_and_the_rest_measured(tmp_path):
     small, large = json.loads((tmp_path / "pairs.json").read_text())["rows"]
     assert small["failure"] is None and small["value"] > 0
     assert "MemoryError" in large["failure"] and large["value"] is None
-
-
-def test_markdown_sections_are_generated(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import report
-
-    result, _ = measure("run_pairs.py", tmp_path / "pairs-1.json", "--patterns", "lifo")
-    readme = tmp_path / "README.md"
-    readme.write_text((BENCHMARKS / "README.md").read_text())
-    report.rewrite_readme(readme, tmp_path)
-    once = readme.read_text()
-    [row] = result["rows"]
-    assert f"| lifo | 64 |\n|---|---:|\n| stock | {row['value']:.1f} |\n" in once
-    report.rewrite_readme(readme, tmp_path)
-    assert readme.read_text() == once
-
-    readme.write_text("<!-- table: pairs nonesuch -->\n<!-- end -->")
-    with pytest.raises(ValueError, match="nonesuch"):
-        report.rewrite_readme(readme, tmp_path)

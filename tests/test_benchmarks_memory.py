@@ -1,27 +1,17 @@
 """The memory benchmarks run, write what readers expect, and draw; no sizes or times are judged."""
 
 import json
-import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from benchrun import run
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+pytestmark = pytest.mark.usefixtures("bench_modules")
+
 MIB = 1 << 20
-
-
-@pytest.fixture(autouse=True)
-def modules(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-
-def run(script: str, *args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(BENCHMARKS / script), *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def measure(script: str, file: Path, *args: str) -> dict:
@@ -170,24 +160,3 @@ def test_unknown_contender_is_refused(script):
     done = run(script, "--quick", "--contenders", "nonesuch")
     assert done.returncode == 2
     assert "nonesuch" in done.stderr and "stock" in done.stderr
-
-
-def test_tables_and_summary_are_filled(tmp_path):
-    import report
-    import summary
-
-    measure("run_rss.py", tmp_path / "rss-3.11.json")
-    readme = tmp_path / "README.md"
-    sections = ("rss idle", "service speed")
-    readme.write_text("\n".join(f"<!-- table: {name} -->\n<!-- end -->" for name in sections))
-    report.rewrite_readme(readme, tmp_path)
-    text = readme.read_text()
-    assert "| idle | start | A | B | C | D |\n|---|---:|---:|---:|---:|---:|\n| stock | " in text
-    assert re.search(r"^\| goalloc \|( \d+ \(\d+\.\d\d\) \|){5}$", text, re.MULTILINE)
-    assert text.endswith("No results yet.\n<!-- end -->")
-
-    (tmp_path / "service-rss.svg").write_text("")
-    top = summary.fill("<!-- results -->\n<!-- end -->", tmp_path)
-    assert "| | stock | goalloc |\n" in top
-    assert re.search(r"^\| A: many small dicts, all freed \| \d+ \| \d+ \(\*\*", top, re.MULTILINE)
-    assert "![Resident size of the service over time](benchmarks/results/service-rss.svg)" in top

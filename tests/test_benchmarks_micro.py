@@ -5,22 +5,15 @@ No times are judged.  Instructions are, where compiler and C library are those o
 
 import json
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from benchrun import BENCHMARKS, needs_go, needs_valgrind, run
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+pytestmark = pytest.mark.usefixtures("bench_modules")
+
 GOLDEN = BENCHMARKS / "results" / "golden-x86_64.json"
-
-needs_valgrind = pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
-
-
-def run(script: str, *args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(BENCHMARKS / script), *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def rows_of(script: str, file: Path, *args: str) -> list[dict]:
@@ -29,12 +22,7 @@ def rows_of(script: str, file: Path, *args: str) -> list[dict]:
     return json.loads(file.read_text())["rows"]
 
 
-@pytest.fixture
-def modules(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-
-def test_growth_measures_every_part(tmp_path, modules):
+def test_growth_measures_every_part(tmp_path):
     import growth
 
     rows = rows_of("growth.py", tmp_path / "growth.json", "--contenders", "goalloc", "glibc")
@@ -52,7 +40,7 @@ def test_growth_measures_every_part(tmp_path, modules):
     assert all(row["arenas"] == row["n"] >> 26 for row in arenas)
 
 
-def test_live_blocks_stay_within_the_memory_there_is(modules, monkeypatch):
+def test_live_blocks_stay_within_the_memory_there_is(monkeypatch):
     import growth
 
     assert growth.live_counts(10**4) == [1000, 10_000]
@@ -60,7 +48,7 @@ def test_live_blocks_stay_within_the_memory_there_is(modules, monkeypatch):
     assert growth.live_counts(10**8) == [1000]
 
 
-def test_threads_measures_all_modes(tmp_path, modules):
+def test_threads_measures_all_modes(tmp_path):
     import threads
 
     file = tmp_path / "threads.json"
@@ -78,8 +66,8 @@ def test_threads_measures_all_modes(tmp_path, modules):
     assert threads.speedup(one + two, "x") == 2.0
 
 
-@pytest.mark.skipif(shutil.which("go") is None, reason="needs go")
-def test_go_and_goalloc_run_the_same_cells(tmp_path, modules):
+@needs_go
+def test_go_and_goalloc_run_the_same_cells(tmp_path):
     import against_go
 
     rows = rows_of("against_go.py", tmp_path / "go.json")
@@ -92,7 +80,7 @@ def test_go_and_goalloc_run_the_same_cells(tmp_path, modules):
     assert all(min(row["ns"]) > 0 for row in rows)
 
 
-@pytest.mark.skipif(shutil.which("go") is None, reason="needs go")
+@needs_go
 def test_go_program_is_formatted():
     done = subprocess.run(["gofmt", "-l", BENCHMARKS / "drivers"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
@@ -127,7 +115,7 @@ def test_counts_are_those_of_the_golden_file():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_changed_and_foreign_counts_are_told_apart(modules, capsys):
+def test_changed_and_foreign_counts_are_told_apart(capsys):
     import golden
 
     old = {"toolchain": golden.toolchain(), "tiers": {"a": 1, "b": 2, "gone": 3}}
@@ -136,37 +124,3 @@ def test_changed_and_foreign_counts_are_told_apart(modules, capsys):
     old["toolchain"]["compiler"] = "another"
     assert golden.check({"a": 1}, old) == 3
     assert "another" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("kind", ["growth", "threads", "against_go"])
-def test_tables_are_generated(tmp_path, modules, kind):
-    import importlib
-
-    import sections
-
-    module = importlib.import_module(kind)
-    file = sections.RESULTS / f"{module.KIND}.json"
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n<!-- {module.KIND} -->\nold\n<!-- end -->\nafter\n")
-    sections.fill(module.KIND, module.table, readme, sections.RESULTS)
-    text = readme.read_text()
-    assert "\n".join(module.table(json.loads(file.read_text()))) in text
-    assert "old" not in text and text.startswith("before\n") and text.endswith("after\n")
-    readme.write_text("no section")
-    with pytest.raises(ValueError, match=module.KIND):
-        sections.fill(module.KIND, module.table, readme, sections.RESULTS)
-
-
-def test_committed_tables_are_up_to_date(tmp_path, modules):
-    import against_go
-    import golden
-    import growth
-    import sections
-    import threads
-
-    readme = tmp_path / "README.md"
-    readme.write_text((BENCHMARKS / "README.md").read_text())
-    for module in (growth, threads, against_go):
-        sections.fill(module.KIND, module.table, readme)
-    golden.fill_readme(GOLDEN, readme)
-    assert readme.read_text() == (BENCHMARKS / "README.md").read_text()

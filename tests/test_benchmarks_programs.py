@@ -1,21 +1,17 @@
 """The harnesses of whole programs measure, check and write what readers expect; no times judged."""
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from benchrun import needs_valgrind, run
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-needs_valgrind = pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+pytestmark = pytest.mark.usefixtures("bench_modules", "cache")
 
 
-@pytest.fixture(autouse=True)
-def harness(monkeypatch, tmp_path):
-    """The harness's modules for this process; its scripts get a cache folder of their own."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """The scripts get a cache folder of their own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -62,13 +58,8 @@ if __name__ == "__main__":
 FAILS = "import pyperf\npyperf.Runner().bench_func('fails', lambda: 1 / 0)\n"
 
 
-def run(script: str, file: Path, *args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(BENCHMARKS / script), "--json", str(file), *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600)
-
-
 def measured(script: str, file: Path, *args: str) -> tuple[dict, str]:
-    done = run(script, file, *args)
+    done = run(script, "--json", str(file), *args)
     assert done.returncode == 0, done.stderr
     return json.loads(file.read_text()), done.stdout
 
@@ -90,11 +81,11 @@ def test_suite_is_timed_by_turns(suite_of, tmp_path):
 def test_suite_resumes_and_reports_failures(suite_of, tmp_path):
     file = tmp_path / "r.json"
     suite_of({"fails": FAILS, "lists": LISTS})
-    done = run("run_pyperformance.py", file, "--quick")
+    done = run("run_pyperformance.py", "--json", str(file), "--quick")
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
     first = json.loads(file.read_text())
     assert "ZeroDivisionError" in first["failed"]["fails"]
-    assert run("run_pyperformance.py", file, "--quick", "--resume").returncode == 1
+    assert run("run_pyperformance.py", "--json", str(file), "--quick", "--resume").returncode == 1
     assert json.loads(file.read_text())["rows"] == first["rows"]  # not measured again
 
 
@@ -213,16 +204,3 @@ def test_paired_ratios():
     assert paired.speed([3.0], [2.0])["speed"] == 1.5
     assert paired.geometric_mean([0.5, 2.0]) == pytest.approx(1.0)
     assert paired.error({"speed": 1.0, "quartiles": [1.0, 1.0], "pairs": 4}) == 0
-
-
-def test_sections_of_the_readme_are_filled(tmp_path):
-    import programs_report
-
-    result, _ = measured("startup.py", tmp_path / "startup-3.11.json", "--quick")
-    text = "<!-- programs: fork -->\nold\n<!-- end -->\n<!-- programs: counts -->\n<!-- end -->"
-    once = programs_report.fill(text, tmp_path)
-    assert f"| goalloc | {result['fork'][1]['median'] / 2**20:.1f} (" in once
-    assert "old" not in once and "No results yet." in once
-    assert programs_report.fill(once, tmp_path) == once
-    with pytest.raises(ValueError, match="nonesuch"):
-        programs_report.fill("<!-- programs: nonesuch -->\n<!-- end -->", tmp_path)

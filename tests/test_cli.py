@@ -59,6 +59,17 @@ def test_bad_arguments_are_a_message_and_status_2(python, words):
 
 
 @needs_replaceable
+@pytest.mark.parametrize("flags", [[], ["--stats"], ["--no-children", "--stats", "--stats"]])
+def test_a_good_run_does_without_argparse(python, flags):
+    """It would take half as long to import as an interpreter takes to start."""
+    result = python("-X", "importtime", "-m", "goalloc", "run", *flags, "--", "-c", "print('ran')")
+    assert (result.returncode, result.stdout) == (0, "ran\n")
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "goalloc.cli" in imported and "argparse" not in imported
+    assert ("heap_alloc" in result.stderr) == ("--stats" in flags)
+
+
+@needs_replaceable
 def test_a_missing_script_fails_as_under_plain_python(python):
     plain, ours = python("nowhere.py"), python.run("nowhere.py")
     assert (ours.returncode, ours.stderr) == (plain.returncode, plain.stderr)

@@ -5,7 +5,6 @@ block is commands after `$ `, each with its output.  `<!-- numbers vary -->` bef
 addresses and paths are compared by their shape only.  A ```sh block is for typing and is not run.
 """
 
-import json
 import os
 import re
 import subprocess
@@ -135,41 +134,3 @@ def test_the_parsing_example_counts_what_ast_finds(tmp_path):
     assert sorted(line.split()[1] for line in kinds) == [
         "Assign", "Constant", "Module", "Name", "Store",
     ]  # fmt: skip
-
-
-# ---- the table of results ----------------------------------------------------------------------
-
-
-def summary(*words):
-    script = TOP / "benchmarks" / "summary.py"
-    return subprocess.run([sys.executable, script, *words], capture_output=True, text=True)
-
-
-def result(python, value):
-    machine = {"cpu": "a cpu", "kernel": "6.1", "libc": "glibc 2.36"}
-    cell = {"pattern": "lifo", "size": "64", "failure": None}
-    rows = [
-        {**cell, "contender": "stock", "value": 4.0, "ratio": 1.0},
-        {**cell, "contender": "goalloc", "value": value, "ratio": value / 4},
-    ]
-    return {"python": python, "machine": machine, "libraries": {}, "rows": rows}
-
-
-def test_results_are_those_in_the_benchmarks_folder():
-    done = summary("--check")
-    assert done.returncode == 0, done.stderr + "run: python benchmarks/summary.py"
-
-
-def test_summary_shows_the_newest_python(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(TOP / "benchmarks"))
-    import summary as module
-
-    for python, value in (("3.9.1-shared", 3.0), ("3.14.0-shared", 2.0)):
-        path = tmp_path / f"pairs-{python}.json"
-        path.write_text(json.dumps(result(python, value)))
-    (tmp_path / "pairs-3.15.0-quick.json").write_text(json.dumps(result("3.15.0", 1.0)))
-    text = module.fill("a\n<!-- results -->\nold\n<!-- end -->\nb\n", tmp_path)
-    assert "CPython 3.14.0, shared" in text and "old" not in text
-    assert "| lifo, 64 B | 4.0 | 2.0 (**0.50x**) |" in text
-    with pytest.raises(ValueError):
-        module.fill("no section", tmp_path)

@@ -50,6 +50,7 @@ static inline void check_memstats(struct mheap *h) {
     CHECK_EQ(m.heap_objects, m.mallocs - m.frees);
     CHECK_EQ(m.alloc, m.heap_alloc);
     CHECK(m.heap_alloc <= m.heap_inuse && m.heap_released <= m.heap_idle);
+    CHECK(m.inuse_released <= m.heap_inuse);
     CHECK(m.stack_inuse <= m.stack_sys && m.mspan_inuse <= m.mspan_sys &&
           m.mcache_inuse <= m.mcache_sys);
 }
@@ -66,6 +67,7 @@ static inline void check_memstats_slow(struct mheap *h) {
     CHECK_EQ(fast.heap_idle, slow.heap_idle);
     CHECK_EQ(fast.heap_inuse, slow.heap_inuse);
     CHECK_EQ(fast.heap_released, slow.heap_released);
+    CHECK_EQ(fast.inuse_released, slow.inuse_released);
     CHECK_EQ(fast.stack_inuse, slow.stack_inuse);
     for (unsigned i = 0; i < GA_NUM_SIZE_CLASSES; i++)
         CHECK_EQ(fast.by_size[i].frees, slow.by_size[i].frees);

@@ -12,6 +12,8 @@ static void *pop(struct mcache *c, spanclass_t spc) {
 
 static bool push(struct mcache *c, spanclass_t spc, void *p) {
     const struct heap_arena *ha = arena_of(&c->heap->map, (uintptr_t)p);
+    if (store_is_shut(c, &c->store[spc]))
+        mcache_overflow(c, spc);
     uintptr_t addr = (uintptr_t)p;
     return addr % 8 == 0 && store_push(&c->store[spc], heap_bits_word(ha, addr),
                                        addr >> GA_GRANULE_SHIFT, p, c->shared);
@@ -22,11 +24,9 @@ static bool live(struct mcache *c, void *p) {
 }
 
 static size_t limit(const struct mcache *c, spanclass_t spc) {
-    return (size_t)(c->store[spc].limit - c->cold[spc].base);
+    return store_is_shut(c, &c->store[spc]) ? 0 : (size_t)(c->store[spc].limit - c->cold[spc].base);
 }
-static size_t filled(const struct mcache *c, spanclass_t spc) {
-    return (size_t)(c->store[spc].top - c->cold[spc].base);
-}
+static size_t filled(const struct mcache *c, spanclass_t spc) { return mcache_waiting(c, spc); }
 
 /* Slots that are out of the spans of a class. */
 static size_t slots_out(struct mheap *h, spanclass_t spc) {
@@ -78,6 +78,8 @@ static void test_shared_marks_at_once(void) {
 
 static void test_batches_grow(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+    CHECK_EQ(limit(r.c, SCAN), 0); /* the first use makes room */
+    CHECK(pop(r.c, SCAN) != NULL);
     size_t start = limit(r.c, SCAN), first = r.c->cold[SCAN].batch;
     CHECK(start <= GA_STORE_LIMIT_MAX && start <= r.c->cold[SCAN].cap);
     for (size_t taken = 0; taken < 600; taken++) {
@@ -106,6 +108,7 @@ static void test_limit_grows(void) {
     enum { SWING = 3000 };
     static void *p[SWING];
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+    CHECK(push(r.c, SCAN, pop(r.c, SCAN)));
     size_t expected = limit(r.c, SCAN), cap = r.c->cold[SCAN].cap;
     for (int round = 0; round < 8; round++) {
         CHECK_EQ(limit(r.c, SCAN), expected);
@@ -132,6 +135,7 @@ static void test_limit_grows(void) {
 static void test_overflow_gives_the_coldest(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     static void *p[GA_STORE_CAP];
+    CHECK(push(r.c, SCAN, pop(r.c, SCAN)));
     size_t n = limit(r.c, SCAN);
     for (size_t i = 0; i < n + 1; i++)
         p[i] = pop(r.c, SCAN);

@@ -124,6 +124,38 @@ static void test_hysteresis(void) {
     }
 }
 
+/* Packing: of spans with room the fullest is handed out first, an idle one last. */
+static void test_the_fullest_first(void) {
+    enum { NSPANS = 5, NSLOTS = 64 };
+    static void *slot[NSPANS][NSLOTS];
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+    spanclass_t spc = make_spanclass(size_to_class(128), false);
+    struct mcentral *mc = &r.h->central[spc];
+    struct mspan *cached[NSPANS] = {NULL}, *span[NSPANS];
+    const size_t back[NSPANS] = {20, 50, NSLOTS, 10, 40}; /* far enough apart for lists of their own */
+    const unsigned order[NSPANS] = {3, 0, 4, 1, 2};
+    CHECK_EQ(nelems(spc), NSLOTS);
+    for (unsigned i = 0; i < NSPANS; i++) {
+        CHECK_EQ(mcentral_take(r.h, mc, r.c, &cached[i], NSLOTS, slot[i]), NSLOTS);
+        span[i] = cached[i];
+        mcentral_uncache_span(r.h, &cached[i]);
+    }
+    for (unsigned i = 0; i < NSPANS; i++)
+        mcentral_put(r.h, slot[i], back[i]);
+    for (unsigned k = 0; k < NSPANS; k++) {
+        void **out = slot[order[k]]; /* those in front are in */
+        CHECK_EQ(mcentral_take(r.h, mc, r.c, &cached[k], 1, out), 1);
+        CHECK_EQ(cached[k], span[order[k]]);
+        mcentral_put(r.h, out, 1); /* it stays with its cache */
+    }
+    for (unsigned i = 0; i < NSPANS; i++) {
+        mcentral_uncache_span(r.h, &cached[i]);
+        mcentral_put(r.h, slot[i] + back[i], NSLOTS - back[i]);
+    }
+    check_lists(mc, NSPANS, 0, NSPANS);
+    rig_close(&r);
+}
+
 /* Slots of several centrals in one put, in any order. */
 static void test_mixed_put(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
@@ -188,6 +220,7 @@ int main(void) {
     test_cached_span_stays();
     test_uncache();
     test_hysteresis();
+    test_the_fullest_first();
     test_mixed_put();
     test_sets();
     test_out_of_memory();

@@ -28,6 +28,11 @@ static void fixture_init_small(struct fixture *f, unsigned sizeclass) {
     fixture_init(f, sizeclass, class_to_allocnpages[sizeclass]);
 }
 
+static void put(struct mspan *s, unsigned i) {
+    void *slot = (void *)(s->start_addr + i * s->elemsize);
+    CHECK_EQ(mspan_put(s, &slot, 1), 1);
+}
+
 static void fixture_compare(const struct fixture *f) {
     mspan_check(&f->span);
     CHECK_EQ(f->span.alloc_count, f->count);
@@ -67,7 +72,7 @@ static void do_take(struct fixture *f, size_t want) {
 }
 
 static void do_put(struct fixture *f, unsigned i) {
-    mspan_put(&f->span, i);
+    put(&f->span, i);
     f->out[i] = false;
     f->count--;
 }
@@ -120,16 +125,16 @@ static void test_laps(void) {
     fixture_init_small(&f, size_to_class(64));
     CHECK_EQ(mspan_take(&f.span, 10, got), 10);
     CHECK_EQ(mspan_take(&f.span, 10, got), 10);
-    mspan_put(&f.span, 3);
+    put(&f.span, 3);
     CHECK_EQ(mspan_next_free_index(&f.span), 20);
-    mspan_put(&f.span, 20);
+    put(&f.span, 20);
     CHECK_EQ(mspan_next_free_index(&f.span), 21);
     CHECK_EQ(mspan_take(&f.span, 500, got), f.span.nelems - 20);
     CHECK_EQ(got[0], FAKE_BASE + 22 * f.span.elemsize);
     CHECK_EQ(got[f.span.nelems - 22], FAKE_BASE + 3 * f.span.elemsize);
     CHECK_EQ(got[f.span.nelems - 21], FAKE_BASE + 20 * f.span.elemsize);
 
-    mspan_put(&f.span, 40); /* freeindex is 21: in the window */
+    put(&f.span, 40); /* freeindex is 21: in the window */
     CHECK_EQ(mspan_next_free_index(&f.span), 40);
     CHECK_EQ(f.span.alloc_count, f.span.nelems);
     mspan_check(&f.span);
@@ -141,8 +146,8 @@ static void test_nfresh(void) {
     fixture_init_small(&f, size_to_class(1024));
     CHECK_EQ(f.span.nfresh, 0);
     mspan_take(&f.span, 3, got);
-    mspan_put(&f.span, 0);
-    mspan_put(&f.span, 2);
+    put(&f.span, 0);
+    put(&f.span, 2);
     CHECK_EQ(f.span.nfresh, 3);
     mspan_take(&f.span, f.span.nelems, got);
     CHECK_EQ(f.span.nfresh, f.span.nelems);
@@ -159,14 +164,14 @@ static void test_large_object(void) {
     CHECK_EQ(mspan_take(&f.span, 2, got), 1);
     CHECK_EQ(got[0], FAKE_BASE);
     mspan_check(&f.span);
-    mspan_put(&f.span, 0);
+    put(&f.span, 0);
     mspan_check(&f.span);
 }
 
 /* ---- what must not pass --------------------------------------------------------------------- */
 
-static void put_first(void *span) { mspan_put(span, 0); }
-static void put_behind_last(void *span) { mspan_put(span, ((struct mspan *)span)->nelems); }
+static void put_first(void *span) { put(span, 0); }
+static void put_behind_last(void *span) { put(span, ((struct mspan *)span)->nelems); }
 static void take_all(void *span) {
     void *got[GA_MAX_SLOTS_PER_SPAN];
     mspan_take(span, GA_MAX_SLOTS_PER_SPAN, got);
@@ -181,7 +186,7 @@ static void test_throws(void) {
     good.span.alloc_bits = f.bits; /* so that a copy has its own bits */
 
     f = good;
-    mspan_put(&f.span, 0);
+    put(&f.span, 0);
     CHECK(dies_saying("slot 0 of span", put_first, &f.span));
     CHECK(dies_saying("is not out", put_behind_last, &f.span));
     f = good;
@@ -206,6 +211,43 @@ static void test_throws(void) {
     CHECK(dies_saying("s->next", check_span, &f.span));
     f = good;
     check_span(&f.span);
+}
+
+/* ---- pages of the system -------------------------------------------------------------------- */
+
+/* Does slot i of a span have a byte on a page of the system? */
+static bool lies_on(const struct mspan *s, unsigned i, unsigned page, size_t os_page) {
+    size_t from = i * s->elemsize, to = from + s->elemsize;
+    return from < (page + 1) * os_page && to > page * os_page;
+}
+
+/* Vacant pages and those of each slot, in every class, by looking at each page and each slot. */
+static void test_os_pages(struct rng *rng) {
+    const size_t os_pages[] = {4096, 8192};
+    for (unsigned sizeclass = 1; sizeclass < GA_NUM_SIZE_CLASSES; sizeclass++)
+        for (int turn = 0; turn < 12; turn++) {
+            static struct fixture f;
+            size_t os_page = os_pages[turn % 2];
+            fixture_init_small(&f, sizeclass);
+            do_take(&f, f.span.nelems);
+            unsigned in = turn < 2 ? 0 : turn < 4 ? f.span.nelems : rng_next(rng) % f.span.nelems;
+            unsigned from = rng_next(rng) % f.span.nelems;
+            for (unsigned k = 0; k < in; k++) /* a stretch of slots comes back */
+                put(&f.span, (from + k) % f.span.nelems);
+            uint32_t vacant = 0;
+            for (unsigned page = 0; page * os_page < mspan_bytes(&f.span); page++) {
+                bool any = false;
+                for (unsigned i = 0; i < f.span.nelems; i++) {
+                    bool on = lies_on(&f.span, i, page, os_page);
+                    any |= on && mspan_is_taken(&f.span, i);
+                    if (on != (mspan_os_pages_of_slot(&f.span, i, os_page) >> page & 1))
+                        CHECK_EQ(i, page); /* which of them */
+                }
+                vacant |= (uint32_t)!any << page;
+            }
+            CHECK_EQ(mspan_vacant_os_pages(&f.span, os_page), vacant);
+            CHECK_EQ(mspan_vacant_os_pages(&f.span, 2 * GA_PAGE_SIZE), 0);
+        }
 }
 
 /* ---- lists ---------------------------------------------------------------------------------- */
@@ -294,6 +336,7 @@ int main(void) {
     test_laps();
     test_nfresh();
     test_large_object();
+    test_os_pages(&rng);
     test_throws();
     test_list_against_model(&rng);
     test_list_throws();

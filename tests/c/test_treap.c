@@ -179,6 +179,15 @@ static struct mspan *model_find(const struct model *m, size_t npages) {
     return NULL;
 }
 
+/* The last that is not behind a key. */
+static struct mspan *model_last(const struct model *m, struct treap_key upto) {
+    struct mspan key = free_span(upto.addr, (uint32_t)upto.npages, upto.scavenged);
+    for (size_t i = m->len; i-- > 0;)
+        if (!sorts_before(&key, m->sorted[i]))
+            return m->sorted[i];
+    return NULL;
+}
+
 static void compare(const struct treap *t, const struct model *m) {
     const struct mspan *up = treap_first(t), *down = treap_last(t, treap_key_max());
     treap_check(t);
@@ -220,6 +229,11 @@ static void test_against_model(struct rng *rng) {
         }
         compare(&t, &m);
         CHECK_EQ(treap_find(&t, npages), model_find(&m, npages));
+        struct treap_key upto = {npages, rng_next(rng) % 2,
+                                 spans[rng_next(rng) % NRANDOM].start_addr - rng_next(rng) % 3 + 1};
+        CHECK_EQ(treap_last(&t, upto), model_last(&m, upto));
+        if (s->npages != 0) /* its own key leads to it */
+            CHECK_EQ(treap_last(&t, treap_key_of(s)), s);
     }
 }
 

@@ -1,0 +1,283 @@
+/* Operations on blocks and stacks, each compared with the shadow. */
+#ifndef GA_TEST_FUZZ_OPS_H
+#define GA_TEST_FUZZ_OPS_H
+
+#include "fuzz_field.h"
+
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+static inline size_t size_in_class(struct input *in, unsigned class) {
+    unsigned gap = class_to_size[class] - class_to_size[class - 1];
+    return class_to_size[class] - (size_t)input_below(in, gap);
+}
+
+static inline size_t any_small(struct input *in) {
+    return size_in_class(in, 1 + input_below(in, GA_NUM_SIZE_CLASSES - 1));
+}
+
+/* All powers of two in [2^from, 2^to) alike. */
+static inline size_t log_size(struct input *in, unsigned from, unsigned to) {
+    unsigned bits = from + input_below(in, to - from);
+    return ((size_t)1 << bits) + input_below(in, (uint32_t)1 << bits);
+}
+
+static inline size_t profile_size(struct driver *d) {
+    struct input *in = &d->in;
+    switch (d->profile.mode) {
+    case 0: case 1: case 2:
+        return size_in_class(in, 1 + d->profile.class % (GA_NUM_SIZE_CLASSES - 1));
+    case 3: case 4:
+        return any_small(in);
+    case 5:
+        return input_below(in, 24);
+    case 6:
+        return log_size(in, 0, 15);
+    case 7:
+        return log_size(in, 15, 20);
+    case 8:
+        return input_below(in, 32) == 0 ? log_size(in, 20, 25) : log_size(in, 13, 18);
+    default:
+        return input_below(in, 64) == 0 ? log_size(in, 15, 22) : any_small(in);
+    }
+}
+
+/* Within what a driver may have; huge ones only where there is hardly anything else. */
+static inline size_t next_size(struct driver *d) {
+    size_t size = profile_size(d);
+    return d->shadow.bytes + size > d->f->budget ? size % 64 : size;
+}
+
+static inline void new_profile(struct driver *d) {
+    d->profile.mode = (uint8_t)input_below(&d->in, 12);
+    d->profile.class = (uint8_t)input_u8(&d->in);
+    d->profile.growth = (uint8_t)input_u8(&d->in);
+}
+
+static inline size_t absurd_size(struct input *in) {
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX,
+                                   (size_t)PTRDIFF_MAX - GA_PAGE_SIZE, (size_t)1 << 47};
+    return sizes[input_below(in, sizeof sizes / sizeof sizes[0])];
+}
+
+/* ---- allocating ----------------------------------------------------------------------------- */
+
+static inline bool is_tiny(size_t size, size_t align, bool noscan) {
+    return noscan && size < GA_TINY_SIZE && align <= 8;
+}
+
+static inline size_t usable_of(struct driver *d, unsigned char *p) {
+    enum misuse why;
+    size_t usable = ga_usable_size(d->f->h, lane_of(d)->c, p, &why);
+    EXPECT(why == MISUSE_NONE && usable != 0);
+    return usable;
+}
+
+/* Enters a block that has just been made. */
+static inline void enter_block(struct driver *d, struct block *b, size_t align) {
+    struct shadow *s = &d->shadow;
+    b->usable = usable_of(d, b->p);
+    b->large = b->size > GA_MAX_SMALL_SIZE || align > GA_PAGE_SIZE;
+    b->tiny = is_tiny(b->size, align, b->noscan);
+    b->set = lane_of(d)->set;
+    size_t whole = ga_max(b->size, 1);
+    EXPECT(b->usable >= whole && (uintptr_t)b->p % align == 0);
+    if (b->large)
+        EXPECT(b->usable % GA_PAGE_SIZE == 0 && (uintptr_t)b->p % GA_PAGE_SIZE == 0);
+    else if (b->tiny)
+        b->usable = whole; /* what the next part gets is not ours */
+    else if (align == 1)
+        EXPECT(b->usable == class_to_size[size_to_class(whole)] && (uintptr_t)b->p % 8 == 0);
+    EXPECT(shadow_find(s, b->p) == NULL);
+    s->nsmall += !b->large;
+    s->just_freed = NULL;
+    block_fill(b, s->tags++);
+    shadow_add(s, b);
+}
+
+static inline void op_absurd(struct driver *d) {
+    struct mheap *h = d->f->h;
+    struct mcache *c = lane_of(d)->c;
+    size_t size = absurd_size(&d->in), align = (size_t)1 << input_below(&d->in, 63);
+    bool noscan = input_u8(&d->in) & 1;
+    EXPECT(ga_malloc(h, c, size, noscan) == NULL);
+    EXPECT(ga_calloc(h, c, size / 2, 3, noscan) == NULL);
+    EXPECT(ga_memalign(h, c, align, size, noscan) == NULL);
+    EXPECT(ga_memalign(h, c, align | 3, 8, noscan) == NULL);
+    if (align >= (size_t)1 << 47)
+        EXPECT(ga_memalign(h, c, align, 1, noscan) == NULL);
+}
+
+static inline void op_alloc(struct driver *d) {
+    struct input *in = &d->in;
+    struct mheap *h = d->f->h;
+    struct lane *l = lane_of(d);
+    struct block b = {.size = next_size(d)};
+    unsigned how = input_u8(in);
+    size_t align = 1;
+    b.noscan = l->kind == MCACHE_THREAD || (l->kind != MCACHE_INTERP && how & 16);
+    switch (how % 8) {
+    case 0:
+        b.p = ga_calloc(h, l->c, 1 + b.size / 3 % 7, b.size / (1 + b.size / 3 % 7), b.noscan);
+        b.size = (1 + b.size / 3 % 7) * (b.size / (1 + b.size / 3 % 7));
+        EXPECT(b.p == NULL || all_zero(b.p, b.size, how >= 240));
+        break;
+    case 1:
+        align = (size_t)1 << input_below(in, how & 64 ? 22 : 14);
+        b.p = ga_memalign(h, l->c, align, b.size, b.noscan);
+        break;
+    default:
+        b.p = ga_malloc(h, l->c, b.size, b.noscan);
+    }
+    if (b.p == NULL)
+        EXPECT(may_fail(d));
+    else
+        enter_block(d, &b, align);
+}
+
+/* ---- freeing, resizing ---------------------------------------------------------------------- */
+
+/* A live block that the lane may free; NULL: chance found none. */
+static inline struct block *pick(struct driver *d) {
+    struct shadow *s = &d->shadow;
+    if (s->nlive == 0)
+        return NULL;
+    for (int tries = 0; tries < 8; tries++) {
+        struct block *b = &s->live[input_below(&d->in, s->nlive)];
+        if (lane_may_free(lane_of(d), b))
+            return b;
+    }
+    return NULL;
+}
+
+static inline void free_block(struct driver *d, struct block *b) {
+    unsigned char *p = b->p;
+    EXPECT(block_holds(b, p, b->size));
+    shadow_remove(&d->shadow, b);
+    EXPECT(ga_free(d->f->h, lane_of(d)->c, p) == MISUSE_NONE);
+    shadow_note_freed(&d->shadow, p);
+}
+
+static inline void op_free(struct driver *d) {
+    struct block *b = pick(d);
+    if (b != NULL)
+        free_block(d, b);
+}
+
+/* As programs do: append, halve, a page more or less, or anything. */
+static inline size_t realloc_size(struct driver *d, size_t size) {
+    size_t next;
+    switch (input_u8(&d->in) % 8) {
+    case 0: case 1:
+        next = size + size / 8 + 6;
+        break;
+    case 2:
+        next = size / 2;
+        break;
+    case 3:
+        next = size - size / 4;
+        break;
+    case 4:
+        next = size + GA_PAGE_SIZE;
+        break;
+    case 5:
+        next = size > GA_PAGE_SIZE ? size - GA_PAGE_SIZE : 0;
+        break;
+    default:
+        next = profile_size(d);
+    }
+    return d->shadow.bytes + next > d->f->budget || next > 48 * GA_MIB ? next % 4096 : next;
+}
+
+/* b, as it was, is at q now, with room for size. */
+static inline void resized(struct driver *d, struct block *b, unsigned char *q, size_t size,
+                           bool noscan) {
+    struct block next = *b;
+    struct shadow *s = &d->shadow;
+    EXPECT(block_holds(b, q, ga_min(b->size, size)));
+    shadow_remove(s, b);
+    next.size = size;
+    s->just_freed = NULL;
+    if (q != next.p) {
+        shadow_note_freed(s, next.p);
+        next.p = q;
+        next.noscan = noscan;
+        enter_block(d, &next, 1);
+        return;
+    }
+    EXPECT(!next.tiny); /* a part always moves */
+    size_t usable = usable_of(d, q);
+    EXPECT(usable >= size && (next.large || usable == next.usable));
+    next.usable = usable;
+    block_fill(&next, s->tags++);
+    shadow_add(s, &next);
+}
+
+static inline void op_realloc(struct driver *d) {
+    struct lane *l = lane_of(d);
+    struct block *b = pick(d);
+    unsigned dice = input_u8(&d->in);
+    if (b == NULL || (b->tiny && d->f->threaded))
+        return; /* what is copied of a part reaches into its neighbour, which may be another's */
+    bool noscan = l->kind == MCACHE_THREAD || (l->kind != MCACHE_INTERP && dice & 1);
+    bool absurd = dice >= 252;
+    size_t size = absurd ? absurd_size(&d->in) : realloc_size(d, b->size);
+    enum misuse why;
+    EXPECT(block_holds(b, b->p, b->size));
+    unsigned char *q = ga_realloc(d->f->h, l->c, b->p, size, noscan, &why);
+    EXPECT(why == MISUSE_NONE && !(absurd && q != NULL));
+    if (q != NULL)
+        resized(d, b, q, size, noscan);
+    else
+        EXPECT((absurd || may_fail(d)) && block_holds(b, b->p, b->size));
+}
+
+/* ---- stacks --------------------------------------------------------------------------------- */
+
+static inline void op_stack(struct driver *d) {
+    struct mheap *h = d->f->h;
+    struct lane *l = lane_of(d);
+    if (l->c->shared)
+        mcache_enter(l->c);
+    mcache_obey(l->c); /* as all callers do */
+    if (d->nstacks == STACKS_MAX || (d->nstacks > 0 && input_u8(&d->in) & 1)) {
+        struct stack *s = &d->stack[input_below(&d->in, d->nstacks)];
+        EXPECT(s->p[0] == (unsigned char)s->size && s->p[s->size - 1] == 0x5a);
+        EXPECT(stack_free(h, &l->c->stackcache, s->p, s->size));
+        *s = d->stack[--d->nstacks];
+    } else {
+        size_t size = log_size(&d->in, 6, input_u8(&d->in) % 8 ? 14 : 18);
+        unsigned char *p = stack_alloc(h, &l->c->stackcache, size);
+        EXPECT(p != NULL || may_fail(d));
+        if (p != NULL) {
+            d->shadow.just_freed = NULL;
+            memset(p, 0x5a, ga_min(size, 4096));
+            p[0] = (unsigned char)size;
+            p[size - 1] = 0x5a;
+            d->stack[d->nstacks++] = (struct stack){p, size};
+        }
+    }
+    if (l->c->shared)
+        mcache_leave(l->c);
+}
+
+/* ---- exchange ------------------------------------------------------------------------------- */
+
+/* Blocks that any thread may free go from one driver to another. */
+static inline void op_exchange(struct driver *d) {
+    struct field *f = d->f;
+    struct shadow *s = &d->shadow;
+    struct block *b = s->nlive != 0 ? &s->live[input_below(&d->in, s->nlive)] : NULL;
+    pthread_mutex_lock(&f->exchange_lock);
+    if (b != NULL && (b->noscan || b->large) && f->nexchange < EXCHANGE_LEN) {
+        f->exchange[f->nexchange++] = *b;
+        shadow_remove(s, b);
+    }
+    if (f->nexchange != 0 && s->nlive < LIVE_MAX && input_u8(&d->in) & 1) {
+        struct block *out = &f->exchange[input_below(&d->in, f->nexchange)];
+        shadow_add(s, out);
+        *out = f->exchange[--f->nexchange];
+    }
+    pthread_mutex_unlock(&f->exchange_lock);
+}
+
+#endif
