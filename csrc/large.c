@@ -97,8 +97,7 @@ static size_t next_piece(struct mheap *h, uintptr_t addr, size_t npages) {
 /* Moves one piece. */
 static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npages) {
     size_t nbytes = npages << GA_PAGE_SHIFT;
-    bool moved = mheap_renounce_huge(h, from, nbytes) && /* it is as if given back */
-                 os_move(&h->os, (void *)from, (void *)to, nbytes);
+    bool moved = os_move(&h->os, (void *)from, (void *)to, nbytes);
     mutex_lock(&h->lock);
     if (moved) {
         arena_set_mapping(&h->map, to, npages);
@@ -117,6 +116,8 @@ static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npa
 static size_t move_contents(struct mheap *h, uintptr_t from, uintptr_t to, size_t nbytes) {
     size_t page = os_page_size(), moved = 0;
     size_t left = (from | to) % page == 0 ? ga_align_down(nbytes, page) >> GA_PAGE_SHIFT : 0;
+    if (!mheap_renounce_huge(h, from, nbytes)) /* as if given back; first, since it makes seams */
+        left = 0;
     for (size_t n; left != 0 && (n = next_piece(h, from, left)) != 0; left -= n) {
         if (!move_piece(h, from, to, n))
             break;
