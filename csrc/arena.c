@@ -48,6 +48,7 @@ bool arena_map_init(struct arena_map *m, struct os *os, struct persistentalloc *
                     enum arena_layout layout, size_t linear_bytes) {
     memset(m, 0, sizeof *m);
     m->os = os;
+    m->huge_unasked = os_huge_pages_unasked();
     fixalloc_init(&m->hintalloc, sizeof(struct arena_hint), 0, persistent, NULL);
     m->arenas = os_alloc(os, GA_ARENA_MAP_LEN * sizeof m->arenas[0]);
     /* As many entries as there can be: a heap has few arenas, and the rest is never backed. */
@@ -125,6 +126,7 @@ static struct heap_arena *new_arena(struct arena_map *m, uintptr_t start) {
     if (ha == NULL)
         return NULL;
     ha->start = start;
+    atomic_init(&ha->huge, m->huge_unasked ? UINT32_MAX : 0);
     if (start - m->linear.start < m->linear.size) {
         if (!linear_map_tables(m, ha)) {
             os_free(m->os, ha, nbytes);

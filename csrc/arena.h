@@ -16,7 +16,7 @@
  *   released    a bit per page: free, and given back to the system.
  *   seam        a bit per page: a mapping of the kernel's may begin here, other than at the start of
  *               an arena.  os_move makes them, os_renew removes them, and os_move wants to know them.
- *   huge        a bit per GA_HUGE_SIZE: huge pages may have been asked for (huge.h).
+ *   huge        a bit per GA_HUGE_SIZE: the kernel may make it a huge page (huge.h).
  *   page_in_use a bit on the first page of each span in use.
  *   page_was    a byte per page of a freed span: what it was, to name a misuse exactly.
  *
@@ -40,6 +40,7 @@
 #define GA_WAS_LARGE_TAIL 254
 
 enum arena_layout { LAYOUT_SPARSE, LAYOUT_LINEAR };
+enum huge_pages { HUGE_OFF, HUGE_DENSE, HUGE_ALL }; /* what is asked for; see huge.h */
 
 struct heap_arena {
     uintptr_t start;
@@ -92,7 +93,8 @@ struct arena_map {
     size_t nall;
     uint64_t meta_bytes; /* Ready bytes of heap_arenas and linear tables */
     size_t nseams;       /* bits */
-    bool huge;           /* ask for huge pages */
+    enum huge_pages huge;
+    bool huge_unasked;   /* the system makes huge pages of whatever it can */
     uint64_t map_bytes;  /* bytes of the map that hold entries, by whole pages of the system */
 };
 

@@ -27,12 +27,14 @@ static void set_huge(struct arena_map *m, uintptr_t low, uintptr_t high, bool hu
 }
 
 size_t huge_grow_unit(const struct arena_map *m, bool dense, uint64_t bytes_in_use) {
-    return m->huge && dense && bytes_in_use >= GA_HUGE_HEAP_MIN ? GA_HUGE_SIZE : GA_HEAP_GROW_MIN;
+    bool asked = m->huge == HUGE_ALL ||
+                 (m->huge == HUGE_DENSE && dense && bytes_in_use >= GA_HUGE_HEAP_MIN);
+    return asked ? GA_HUGE_SIZE : GA_HEAP_GROW_MIN;
 }
 
-/* Advice makes mappings of its own: they begin at seams. */
+/* Advice makes mappings of its own: they begin at seams.  Where all may be huge it changes nothing. */
 void huge_grown(struct arena_map *m, struct arena_piece piece, size_t unit) {
-    if (piece.nbytes == 0)
+    if (piece.nbytes == 0 || m->huge_unasked)
         return;
     uintptr_t end = piece.base + piece.nbytes, low = ga_align_up(piece.base, GA_HUGE_SIZE);
     uintptr_t high = ga_align_down(end, GA_HUGE_SIZE);
@@ -49,14 +51,14 @@ void huge_grown(struct arena_map *m, struct arena_piece piece, size_t unit) {
         arena_set_seam(m, piece.base);
 }
 
-bool huge_is_advised(const struct arena_map *m, uintptr_t addr, size_t nbytes) {
+bool huge_is_possible(const struct arena_map *m, uintptr_t addr, size_t nbytes) {
     for (uintptr_t a = addr; a < addr + nbytes; a = ga_align_down(a, GA_HUGE_SIZE) + GA_HUGE_SIZE)
         if (is_huge(m, a))
             return true;
     return false;
 }
 
-bool huge_take_back(struct arena_map *m, uintptr_t addr, size_t nbytes) {
+bool huge_renounce(struct arena_map *m, uintptr_t addr, size_t nbytes) {
     uintptr_t end = ga_align_up(addr + nbytes, GA_HUGE_SIZE);
     for (uintptr_t low = ga_align_down(addr, GA_HUGE_SIZE), high; low < end; low = high) {
         bool huge = is_huge(m, low);
@@ -64,11 +66,18 @@ bool huge_take_back(struct arena_map *m, uintptr_t addr, size_t nbytes) {
             high += GA_HUGE_SIZE;
         if (!huge)
             continue;
-        if (!os_hugepage(m->os, (void *)low, high - low, false))
+        const struct heap_arena *last = arena_of(m, high - 1);
+        uintptr_t stop = ga_min(high, last->start + last->reserved); /* an arena may be cut short */
+        if (!os_hugepage(m->os, (void *)low, stop - low, false))
             return false;
         set_huge(m, low, high, false);
         arena_set_seam(m, low);
-        arena_set_seam(m, high);
+        arena_set_seam(m, stop);
     }
     return true;
+}
+
+void huge_renewed(struct arena_map *m, uintptr_t addr, size_t nbytes) {
+    if (m->huge_unasked)
+        set_huge(m, ga_align_down(addr, GA_HUGE_SIZE), addr + nbytes, true);
 }

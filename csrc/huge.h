@@ -1,12 +1,15 @@
-/* huge: where the kernel is asked to back the heap with huge pages.
+/* huge: where the kernel backs the heap with huge pages, and where no longer.
  *
- * Only growth for small objects in a heap that is large already is advised, in whole huge pages: it
- * is filled from end to end, and what of the last one is not used yet is little beside the rest.  Not
- * advised are large objects, which a program may leave mostly untouched, and pages that come into use
- * again, which lie scattered.
+ * Asked for (GOALLOC_HUGE_PAGES), in whole huge pages:
+ *   dense  where a heap that is large already grows by small objects: that is filled from end to end,
+ *          and what of the last huge page is not used yet is little beside the rest.  Not for large
+ *          objects, which a program may leave mostly untouched.
+ *   all    wherever the heap grows.
+ * Never for pages that come into use again, which lie scattered.
  *
- * Before any page is given back the advice for its huge page is taken back, or khugepaged would fill
- * the gap.  It is not given again.
+ * Before any page is given back its huge page is renounced, or khugepaged would fill the gap: so also
+ * where the system makes huge pages unasked.
+ * Invariant: huge pages can come only where the arena's bit of it is set.
  * Lock: mheap.lock, except where said. */
 #ifndef GA_HUGE_H
 #define GA_HUGE_H
@@ -20,9 +23,11 @@ size_t huge_grow_unit(const struct arena_map *m, bool dense, uint64_t bytes_in_u
 /* A piece has become Ready, with what huge_grow_unit answered. */
 void huge_grown(struct arena_map *m, struct arena_piece piece, size_t unit);
 
-/* May huge pages have been asked for somewhere in the range?  No lock. */
-bool huge_is_advised(const struct arena_map *m, uintptr_t addr, size_t nbytes);
+/* May there be huge pages somewhere in the range?  No lock. */
+bool huge_is_possible(const struct arena_map *m, uintptr_t addr, size_t nbytes);
 /* To be called before the range, or a part of it, is given back; false: it must not be. */
-bool huge_take_back(struct arena_map *m, uintptr_t addr, size_t nbytes);
+bool huge_renounce(struct arena_map *m, uintptr_t addr, size_t nbytes);
+/* os_renew has made the range as it came from the system. */
+void huge_renewed(struct arena_map *m, uintptr_t addr, size_t nbytes);
 
 #endif

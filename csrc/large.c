@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fatal.h"
+#include "huge.h"
 
 /* ---- alloc and free ------------------------------------------------------------------------- */
 
@@ -96,14 +97,14 @@ static size_t next_piece(struct mheap *h, uintptr_t addr, size_t npages) {
 /* Moves one piece. */
 static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npages) {
     size_t nbytes = npages << GA_PAGE_SHIFT;
-    bool moved = mheap_take_back_huge(h, from, nbytes) && /* it is as if given back */
-                 os_move(&h->os, (void *)from, (void *)to, nbytes);
+    bool moved = os_move(&h->os, (void *)from, (void *)to, nbytes);
     mutex_lock(&h->lock);
     if (moved) {
         arena_set_mapping(&h->map, to, npages);
     } else {
         arena_set_seam(&h->map, to); /* the kernel may have made a new mapping of it */
         arena_set_seam(&h->map, to + nbytes);
+        huge_renewed(&h->map, to, nbytes);
     }
     mutex_unlock(&h->lock);
     return moved;
@@ -113,6 +114,8 @@ static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npa
 static size_t move_contents(struct mheap *h, uintptr_t from, uintptr_t to, size_t nbytes) {
     size_t page = os_page_size(), moved = 0;
     size_t left = (from | to) % page == 0 ? ga_align_down(nbytes, page) >> GA_PAGE_SHIFT : 0;
+    if (!mheap_renounce_huge(h, from, nbytes)) /* as if given back; first, since it makes seams */
+        left = 0;
     for (size_t n; left != 0 && (n = next_piece(h, from, left)) != 0; left -= n) {
         if (!move_piece(h, from, to, n))
             break;
@@ -133,8 +136,10 @@ static void free_moved(struct mheap *h, struct mspan *s, size_t moved, size_t mo
     h->released += (uint64_t)moved << GA_PAGE_SHIFT;
     h->pages_moving -= moving;
     if (empty && arena_has_seams(&h->map, s->start_addr, s->npages) &&
-        os_renew(&h->os, (void *)s->start_addr, s->elemsize))
+        os_renew(&h->os, (void *)s->start_addr, s->elemsize)) {
         arena_set_mapping(&h->map, s->start_addr, s->npages);
+        huge_renewed(&h->map, s->start_addr, s->elemsize);
+    }
     count_free(h, s);
     mheap_free_locked(h, s, !empty);
     mutex_unlock(&h->lock);

@@ -49,7 +49,7 @@ static size_t release_os_pages(struct mheap *h, struct mspan *s, uint32_t mask, 
         unsigned first = ga_ctz64(mask), n = ga_ctz64(~(uint64_t)(mask >> first));
         uint32_t run = (((uint32_t)1 << n) - 1) << first;
         uintptr_t p = s->start_addr + first * os_page;
-        if (mheap_take_back_huge(h, p, n * os_page) && os_unused(&h->os, (void *)p, n * os_page)) {
+        if (mheap_renounce_huge(h, p, n * os_page) && os_unused(&h->os, (void *)p, n * os_page)) {
             s->os_released |= run & OS_PAGES_MASK;
             given += n * os_page;
         }

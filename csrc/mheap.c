@@ -404,11 +404,12 @@ bool mheap_cut_locked(struct mheap *h, struct mspan *s, size_t npages) {
 static bool give_back_locked(struct mheap *h, uintptr_t low, size_t npages) {
     void *p = (void *)low;
     size_t nbytes = npages << GA_PAGE_SHIFT;
-    if (!huge_take_back(&h->map, low, nbytes))
+    if (!huge_renounce(&h->map, low, nbytes))
         return false;
     if (!arena_has_seams(&h->map, low, npages) || !os_renew(&h->os, p, nbytes))
         return os_unused(&h->os, p, nbytes);
     arena_set_mapping(&h->map, low, npages);
+    huge_renewed(&h->map, low, nbytes);
     return true;
 }
 
@@ -439,11 +440,11 @@ size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages) 
     return fresh << GA_PAGE_SHIFT;
 }
 
-bool mheap_take_back_huge(struct mheap *h, uintptr_t addr, size_t nbytes) {
-    if (!huge_is_advised(&h->map, addr, nbytes))
+bool mheap_renounce_huge(struct mheap *h, uintptr_t addr, size_t nbytes) {
+    if (!huge_is_possible(&h->map, addr, nbytes))
         return true;
     mutex_lock(&h->lock);
-    bool done = huge_take_back(&h->map, addr, nbytes);
+    bool done = huge_renounce(&h->map, addr, nbytes);
     mutex_unlock(&h->lock);
     return done;
 }

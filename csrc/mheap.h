@@ -109,7 +109,7 @@ bool mheap_cut_locked(struct mheap *h, struct mspan *s, size_t npages);
 size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages);
 
 /* To be called before the pages of a span in use are given back or moved; false: they must not be. */
-bool mheap_take_back_huge(struct mheap *h, uintptr_t addr, size_t nbytes);
+bool mheap_renounce_huge(struct mheap *h, uintptr_t addr, size_t nbytes);
 
 /* ---- mheap_scavenge.c ----------------------------------------------------------------------- */
 

@@ -47,6 +47,8 @@ bool os_renew(struct os *os, void *p, size_t nbytes);
 /* Asks for huge pages in a range, or for none, also of those that the kernel makes later (and for
  * which it would fill up what was given back).  A kernel without them grants the latter. */
 bool os_hugepage(struct os *os, void *p, size_t nbytes, bool huge);
+/* Does the system make huge pages of whatever it can, without being asked? */
+bool os_huge_pages_unasked(void);
 void os_free(struct os *os, void *p, size_t nbytes);
 
 /* Makes every running thread of the process pass a full barrier (membarrier).  False where the

@@ -8,8 +8,10 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -152,6 +154,17 @@ bool os_hugepage(struct os *os, void *p, size_t nbytes, bool huge) {
         return false;
     return madvise(p, nbytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0 ||
            (!huge && errno == EINVAL);
+}
+
+bool os_huge_pages_unasked(void) {
+    char text[64];
+    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return strstr(text, "[always]") != NULL;
 }
 
 /* Counted like the others, but giving back cannot fail. */

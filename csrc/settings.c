@@ -108,9 +108,14 @@ static void read_layout(struct settings *s) {
 
 static void read_huge_pages(struct settings *s) {
     const char *huge = getenv("GOALLOC_HUGE_PAGES");
-    s->huge_pages = huge != NULL && strcmp(huge, "on") == 0;
-    if (huge != NULL && !s->huge_pages && strcmp(huge, "off") != 0)
-        warn("goalloc: warning: GOALLOC_HUGE_PAGES is neither on nor off; none are asked for\n");
+    if (huge == NULL || strcmp(huge, "off") == 0)
+        s->huge_pages = HUGE_OFF;
+    else if (strcmp(huge, "dense") == 0)
+        s->huge_pages = HUGE_DENSE;
+    else if (strcmp(huge, "all") == 0)
+        s->huge_pages = HUGE_ALL;
+    else
+        warn("goalloc: warning: GOALLOC_HUGE_PAGES is none of off, dense and all; off is used\n");
 }
 
 void settings_read(struct settings *s) {

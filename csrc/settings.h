@@ -9,7 +9,7 @@ struct settings {
     size_t linear_bytes;        /* GOALLOC_LINEAR_SIZE; 0: the default */
     uint64_t scavenge_delay_ns; /* GOALLOC_SCAVENGE_DELAY; UINT64_MAX: never */
     uint64_t memory_limit;      /* GOALLOC_MEMORY_LIMIT, bytes; UINT64_MAX: none */
-    bool huge_pages;            /* GOALLOC_HUGE_PAGES */
+    enum huge_pages huge_pages; /* GOALLOC_HUGE_PAGES */
 };
 
 /* Each variable; one that makes no sense gets a warning on stderr and counts as not set. */

@@ -47,7 +47,7 @@ def test_a_bytearray_grows_without_being_copied(in_mode, fenced):
 def test_several_grow_beside_each_other(in_mode):
     end, n = 40 * MIB, 4
     touched = int(in_mode(GROW.format(end=end, n=n, fenced=False)))
-    assert touched < 1.1 * n * end / PAGE + 1000
+    assert touched < 1.25 * n * end / PAGE + 1000  # sources go back, and are faulted in again
 
 
 @pytest.mark.parametrize("kind", ["bytes", "str"])

@@ -13,7 +13,7 @@ WARNINGS = {
     "GOALLOC_LINEAR_SIZE": (
         "GOALLOC_LINEAR_SIZE is not a size such as 64GiB; the default is used"
     ),
-    "GOALLOC_HUGE_PAGES": "GOALLOC_HUGE_PAGES is neither on nor off; none are asked for",
+    "GOALLOC_HUGE_PAGES": "GOALLOC_HUGE_PAGES is none of off, dense and all; off is used",
     "GOALLOC_SCAVENGE_DELAY": (
         "GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, or off; "
         "the default is used"
@@ -25,7 +25,7 @@ WARNINGS = {
 GOOD = {
     "GOALLOC_LAYOUT": ["sparse", "linear"],
     "GOALLOC_LINEAR_SIZE": ["256MiB", "1 GiB"],
-    "GOALLOC_HUGE_PAGES": ["on", "off"],
+    "GOALLOC_HUGE_PAGES": ["off", "dense", "all"],
     "GOALLOC_SCAVENGE_DELAY": ["0", "1", "0.5", "off", "inf"],
     "GOALLOC_MEMORY_LIMIT": ["1GiB", "536870912", "cgroup", "off"],
 }

@@ -246,6 +246,15 @@ static void test_barrier_after_fork(void) {
     CHECK_EQ(status, 0);
 }
 
+static void test_huge_pages_unasked(void) {
+    char first[16] = "", second[16] = "", third[16] = ""; /* always madvise never, one in brackets */
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+    bool known = f != NULL && fscanf(f, "%15s %15s %15s", first, second, third) == 3;
+    CHECK_EQ(os_huge_pages_unasked(), known && strcmp(first, "[always]") == 0);
+    if (f != NULL)
+        fclose(f);
+}
+
 static void test_small_calls(void) {
     uint64_t t = os_nanotime();
     CHECK(t > 0 && os_nanotime() >= t);
@@ -281,6 +290,7 @@ int main(void) {
     test_reserve_aligned();
     test_reserve_trims();
     test_failures();
+    test_huge_pages_unasked();
     test_small_calls();
     bool works = os_barrier_init();
 #ifdef __SANITIZE_THREAD__

@@ -101,23 +101,24 @@ static void test_environment(void) {
         const char *name, *value;
         struct settings want;
     } cases[] = {
-        {"GOALLOC_LAYOUT", "sparse", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
-        {"GOALLOC_LAYOUT", "linear", {LAYOUT_LINEAR, 0, DELAY, NONE, false}},
-        {"GOALLOC_LAYOUT", "round", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
-        {"GOALLOC_LINEAR_SIZE", "1GiB", {LAYOUT_SPARSE, 1 << 30, DELAY, NONE, false}},
-        {"GOALLOC_LINEAR_SIZE", "0", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
-        {"GOALLOC_LINEAR_SIZE", "much", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_LAYOUT", "sparse", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_LAYOUT", "linear", {LAYOUT_LINEAR, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_LAYOUT", "round", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_LINEAR_SIZE", "1GiB", {LAYOUT_SPARSE, 1 << 30, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_LINEAR_SIZE", "0", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_LINEAR_SIZE", "much", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
         /* no room for the tables beside it */
-        {"GOALLOC_LINEAR_SIZE", "8388608TiB", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
-        {"GOALLOC_SCAVENGE_DELAY", "0.25", {LAYOUT_SPARSE, 0, 250000000, NONE, false}},
-        {"GOALLOC_SCAVENGE_DELAY", "off", {LAYOUT_SPARSE, 0, UINT64_MAX, NONE, false}},
-        {"GOALLOC_SCAVENGE_DELAY", "1s", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
-        {"GOALLOC_MEMORY_LIMIT", "1GiB", {LAYOUT_SPARSE, 0, DELAY, 1 << 30, false}},
-        {"GOALLOC_MEMORY_LIMIT", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
-        {"GOALLOC_MEMORY_LIMIT", "lots", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
-        {"GOALLOC_HUGE_PAGES", "on", {LAYOUT_SPARSE, 0, DELAY, NONE, true}},
-        {"GOALLOC_HUGE_PAGES", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
-        {"GOALLOC_HUGE_PAGES", "always", {LAYOUT_SPARSE, 0, DELAY, NONE, false}},
+        {"GOALLOC_LINEAR_SIZE", "8388608TiB", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_SCAVENGE_DELAY", "0.25", {LAYOUT_SPARSE, 0, 250000000, NONE, HUGE_OFF}},
+        {"GOALLOC_SCAVENGE_DELAY", "off", {LAYOUT_SPARSE, 0, UINT64_MAX, NONE, HUGE_OFF}},
+        {"GOALLOC_SCAVENGE_DELAY", "1s", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_MEMORY_LIMIT", "1GiB", {LAYOUT_SPARSE, 0, DELAY, 1 << 30, HUGE_OFF}},
+        {"GOALLOC_MEMORY_LIMIT", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_MEMORY_LIMIT", "lots", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_HUGE_PAGES", "dense", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_DENSE}},
+        {"GOALLOC_HUGE_PAGES", "all", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_ALL}},
+        {"GOALLOC_HUGE_PAGES", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_HUGE_PAGES", "on", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
     };
     for (size_t i = 0; i < COUNT(cases); i++) /* whatever this process was started with */
         unsetenv(cases[i].name);
