@@ -7,7 +7,8 @@
 #include "fatal.h"
 
 #define STACK_SIZE (128 * GA_KIB)
-#define WORK_QUANTUM 250000u /* ns of steps between two sleeps: one costs more than many a step */
+#define WORK_QUANTUM 250000u /* ns of steps between two sleeps: one costs more than many a step, */
+#define WORK_QUANTUM_IDLE 4000000u /* and the shortest may take milliseconds in a virtual machine */
 #define LOAD_WINDOW 10000000u /* ns over which the load is measured */
 #define GONE_YIELDS 10000 /* times to yield until a thread that has been joined is gone */
 #define AFTER_FORK 10000000u   /* ns: CPython counts threads only then */
@@ -62,7 +63,7 @@ static uint64_t work(struct load *l) {
     do {
         next = scavenger_step(h, os_nanotime());
         ns = os_cputime() - begin; /* not the clock's: we may have been kept waiting ourselves */
-    } while (next == 0 && ns < WORK_QUANTUM);
+    } while (next == 0 && ns < (l->idle ? WORK_QUANTUM_IDLE : WORK_QUANTUM));
     atomic_fetch_add(&h->scavenger->nanotime, ns);
     return next != 0 ? next : pause_after(ns, l->idle);
 }
