@@ -1,5 +1,5 @@
-/* See inspect.h.  Order of locks here: the caches (world_stop), then the heap; centrals need none,
- * since only caches at work use them. */
+/* See inspect.h.  Order of locks here: the caches (world_stop), then the heap; centrals need none:
+ * only caches at work use them, and the scavenger, which holds mcaches.lock when it does. */
 #include "inspect.h"
 
 #include <string.h>

@@ -14,7 +14,7 @@ enum ga_lock_rank {
     GA_RANK_STACK,   /* stackpools.lock */
     GA_RANK_CENTRAL, /* mcentral.lock, one per span class */
     GA_RANK_HEAP,    /* mheap.lock */
-    GA_RANK_LEAF,    /* persistentalloc.lock: nothing is locked under it */
+    GA_RANK_LEAF,    /* persistentalloc.lock, background.lock: nothing is locked under them */
 };
 
 struct mutex {

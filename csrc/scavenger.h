@@ -31,7 +31,7 @@ struct scavenger {
 /* Fills in h->scavenger.  False: out of memory. */
 bool scavenger_init(struct mheap *h);
 
-/* Does what is due at time now (ns, monotonic), at most about a quarter of a millisecond of it.
+/* Does what is due at time now (ns, monotonic): a tick, or a chunk or a few spans given back.
  * Returns in how many ns to come again: 0, there is more to do at once (as pacing allows);
  * GA_SCAVENGE_NEVER, nothing is left to do until something is freed (mheap.active). */
 uint64_t scavenger_step(struct mheap *h, uint64_t now);

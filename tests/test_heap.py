@@ -286,6 +286,25 @@ def test_free_os_memory_gives_back_what_is_idle(heap):
     ctypes.memset(p, 1, 100_000)
 
 
+def test_giving_back_may_be_refused(heap):
+    """Half a page of ours may have been given back, and the system then refuse the rest."""
+    blocks = sorted(heap.malloc(64) for _ in range(1000))
+    first = heap.span_of(blocks[500])
+    inside = [p for p in blocks if first.start <= p < first.end]
+    assert len(inside) == first.nelems
+    for p in inside[len(inside) // 2 :]:
+        heap.free(p)
+    heap.free_os_memory()
+    assert heap.memstats().heap_inuse_released > 0
+    for p in inside[: len(inside) // 2]:
+        heap.free(p)
+    heap._fail_os_call(1, onwards=True)
+    assert heap.free_os_memory() == 0
+    heap._fail_os_call(0)
+    heap.check()
+    assert heap.free_os_memory() > 0
+
+
 def test_linear_layout_falls_back_to_sparse_arenas():
     with goalloc.Heap("linear", linear_bytes=64 << 20) as heap:
         blocks = [heap.malloc(7 << 20) for _ in range(20)]

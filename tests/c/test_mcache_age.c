@@ -195,6 +195,43 @@ static void test_hold_refused(void) {
     }
 }
 
+/* What a pass that was cut short has aged is not aged again by the owner, a moment later. */
+static void test_aged_once(void) {
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_INTERP);
+    r.h->caches->hold_interp = hold;
+    r.h->caches->let_go_interp = let_go;
+    unsigned scan = make_spanclass(size_to_class(SIZE), false);
+    void *p[100];
+    for (int i = 0; i < 100; i++)
+        p[i] = ga_malloc(r.h, r.c, SIZE, false);
+    for (int i = 0; i < 100; i++)
+        CHECK_EQ(ga_free(r.h, r.c, p[i]), MISUSE_NONE);
+    allowed = scan; /* far enough for this store, not for all */
+    mcaches_age(r.h);
+    CHECK(atomic_load(&r.c->age_wanted));
+    size_t waiting = mcache_waiting(r.c, scan);
+    CHECK(waiting >= 100); /* as many as were handed out */
+    CHECK_EQ(ga_free(r.h, r.c, ga_malloc(r.h, r.c, 4096, false)), MISUSE_NONE); /* it obeys */
+    CHECK(!atomic_load(&r.c->age_wanted));
+    CHECK_EQ(mcache_waiting(r.c, scan), waiting);
+    rig_close(&r);
+}
+
+/* An owner that is at work for long is not waited for. */
+static void test_owner_at_work(void) {
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_THREAD);
+    void *p = ga_malloc(r.h, r.c, SIZE, true);
+    mcache_enter(r.c);
+    CHECK(mcaches_age(r.h));
+    CHECK(atomic_load(&r.c->age_wanted));
+    CHECK_EQ(atomic_load(&r.c->gate) & GA_GATE_STOP, 0);
+    mcache_leave(r.c);
+    mcaches_age(r.h);
+    CHECK(!atomic_load(&r.c->age_wanted));
+    CHECK_EQ(ga_free(r.h, r.c, p), MISUSE_NONE);
+    rig_close(&r);
+}
+
 /* Whoever can't be asked says so; the owner of a heap of its own is left alone. */
 static void test_nobody_to_ask(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_INTERP);
@@ -249,6 +286,8 @@ int main(void) {
     test_whole_cache(MCACHE_INTERP);
     test_closed();
     test_hold_refused();
+    test_aged_once();
+    test_owner_at_work();
     test_nobody_to_ask();
     test_idle_threads();
     return check_summary();
