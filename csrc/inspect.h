@@ -8,7 +8,8 @@
 #include "mheap.h"
 
 /* Go's MemStats, and what the scavenger did.  sys = heap_sys + stack_sys + mspan_sys + mcache_sys +
- * buck_hash_sys + gc_sys + other_sys; heap_sys = heap_idle + heap_inuse; heap_objects = mallocs - frees. */
+ * buck_hash_sys + gc_sys + other_sys; heap_sys = heap_idle + heap_inuse; heap_objects = mallocs -
+ * frees. */
 struct memstats {
     uint64_t alloc, total_alloc, sys, mallocs, frees;
     uint64_t heap_alloc, heap_sys, heap_idle, heap_inuse, heap_released, heap_objects;

@@ -15,7 +15,8 @@ static void init_central(struct mcentral *mc, unsigned i) {
         return;
     size_t span_bytes = (size_t)class_to_allocnpages[sizeclass] << GA_PAGE_SHIFT;
     mc->keep = (uint32_t)ga_max(GA_CENTRAL_KEEP_BYTES / span_bytes, 1);
-    mc->fill_magic = (uint32_t)(((GA_CENTRAL_FILLS - 1) << 16) / (span_bytes / class_to_size[sizeclass]));
+    size_t nelems = span_bytes / class_to_size[sizeclass];
+    mc->fill_magic = (uint32_t)(((GA_CENTRAL_FILLS - 1) << 16) / nelems);
 }
 
 struct mcentral *mcentral_new_set(struct mheap *h) {

@@ -57,7 +57,7 @@ struct mheap {
     uint64_t pages_in_use;  /* pages of spans in use */
     uint64_t peak_in_use;   /* the most there ever were */
     uint64_t pages_manual;  /* pages of manual spans */
-    uint64_t pages_moving;  /* pages in use that are on their way into others by page tables: counted twice */
+    uint64_t pages_moving;  /* pages in use on their way into others by page tables: counted twice */
     uint64_t mapped;        /* bytes that are Ready */
     uint64_t released;      /* bytes of them that have been given back, or never used */
     struct large_stats large[2];

@@ -34,7 +34,8 @@ static struct mcentral *first_set(struct mheap *h) {
     return set;
 }
 
-/* Returns the pages that went back to the heap.  mcaches.lock keeps out who walks the centrals without their locks (inspect.c), here and below. */
+/* Returns the pages that went back to the heap.  mcaches.lock keeps out who walks the centrals without
+ * their locks (inspect.c), here and below. */
 static uint64_t age_centrals(struct mheap *h, uint8_t tick) {
     uint64_t npages = 0;
     for (struct mcentral *set = first_set(h); set != NULL; set = set->next_set) {
