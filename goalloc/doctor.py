@@ -36,11 +36,15 @@ def _wrap_obstacle() -> str | None:
 
 def _child_obstacle(mode: str, code: str, env: dict[str, str] | None) -> str | None:
     """Runs code, which prints its mode, in a child with this interpreter's options."""
+    import os
     import subprocess
 
+    # This very goalloc, and not what lies in the current folder: that may be its sources.
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    code = f"import sys; sys.path.append({home!r}); {code}"
     options = launch.interpreter_options(sys.orig_argv)
     child = subprocess.run(
-        [sys.executable, *options, "-c", code], env=env, capture_output=True, text=True
+        [sys.executable, *options, "-P", "-c", code], env=env, capture_output=True, text=True
     )
     if child.stdout.strip() == mode:
         return None
