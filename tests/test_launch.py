@@ -235,6 +235,8 @@ def test_stats_go_to_stderr_once(python):
 
 
 def test_stats_come_when_ctrl_c_ends_the_program(python):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        pytest.skip("whoever started the tests ignores SIGINT, and so do all children")
     result = python.run("--stats", "-c", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
     assert result.returncode == -signal.SIGINT
     assert result.stderr.count("heap_alloc") == 1
