@@ -133,6 +133,7 @@ static void test_goal(struct rng *rng) {
     static uint64_t peak[TICKS];
     struct mspan *span[NSPANS] = {NULL};
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+    mheap_scavenge_tick(r.h); /* before the first one nothing is looked for */
     for (unsigned tick = 0; tick < TICKS; tick++) {
         unsigned calm = tick % 60 >= 30;
         peak[tick] = r.h->pages_manual;
@@ -149,8 +150,10 @@ static void test_goal(struct rng *rng) {
         uint64_t have = (r.h->mapped - r.h->released) >> GA_PAGE_SHIFT;
         CHECK_EQ(mheap_scavenge_surplus(r.h), have > goal ? (have - goal) << GA_PAGE_SHIFT : 0);
         if (rng_next(rng) % 8 == 0) /* now and then it is given */
-            for (size_t n; (n = mheap_scavenge_surplus(r.h)) != 0;)
-                CHECK(mheap_scavenge(r.h, n) != 0);
+            for (size_t n, given = 1; given != 0 && (n = mheap_scavenge_surplus(r.h)) != 0;) {
+                given = mheap_scavenge(r.h, n);
+                CHECK(given != 0);
+            }
         mheap_scavenge_tick(r.h);
     }
     for (unsigned i = 0; i < NSPANS; i++)
