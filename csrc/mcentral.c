@@ -46,11 +46,6 @@ static void unlink_span(struct mcentral *mc, struct mspan *s) {
     if (mc->sweep == s)
         mc->sweep = mcentral_after(mc, s);
     mspan_list_remove(s->list, s);
-}
-
-/* Unlinks an idle span. */
-static void unlink_idle(struct mcentral *mc, struct mspan *s) {
-    unlink_span(mc, s);
     mc->least_idle = (uint32_t)ga_min(mc->least_idle, mc->nonempty[0].length);
 }
 
@@ -82,9 +77,7 @@ static struct mspan *fullest(const struct mcentral *mc) {
  * from the heap. */
 static struct mspan *cache_span(struct mheap *h, struct mcentral *mc, bool may_grow) {
     struct mspan *s = fullest(mc);
-    if (s != NULL && s->alloc_count == 0) {
-        unlink_idle(mc, s);
-    } else if (s != NULL) {
+    if (s != NULL) {
         unlink_span(mc, s);
     } else if (!may_grow || (s = mheap_alloc(h, mc->spanclass, mc->tiny)) == NULL) {
         return NULL;
@@ -189,7 +182,7 @@ size_t mcentral_release_idle(struct mheap *h, struct mcentral *mc, size_t n) {
     mutex_lock(&mc->lock);
     for (; n != 0 && mc->nonempty[0].last != NULL; n--) {
         struct mspan *s = mc->nonempty[0].last;
-        unlink_idle(mc, s);
+        unlink_span(mc, s);
         npages += s->npages;
         mheap_free(h, s);
     }

@@ -15,12 +15,9 @@ size_t mcentral_age(struct mheap *h, struct mcentral *mc, uint8_t tick) {
     mutex_lock(&mc->lock);
     size_t spare = mc->least_idle;
     mc->tick = tick;
+    mc->least_idle = (uint32_t)(mc->nonempty[0].length - spare); /* as many as will be left */
     mutex_unlock(&mc->lock);
-    size_t npages = spare != 0 ? mcentral_release_idle(h, mc, spare) : 0;
-    mutex_lock(&mc->lock);
-    mc->least_idle = (uint32_t)mc->nonempty[0].length;
-    mutex_unlock(&mc->lock);
-    return npages;
+    return spare != 0 ? mcentral_release_idle(h, mc, spare) : 0;
 }
 
 /* The first span of the lists from fill on; the idle ones, which age by themselves, are not looked

@@ -115,9 +115,8 @@ bool mheap_renounce_huge(struct mheap *h, uintptr_t addr, size_t nbytes);
 
 /* Gives all free runs back to the system.  Returns the bytes that were not given back before. */
 size_t mheap_free_os_memory(struct mheap *h);
-/* Bytes that are given back now, free runs and inside of spans; pages of spans in use and manual. */
+/* Bytes that are given back now, free runs and inside of spans. */
 uint64_t mheap_given_back(struct mheap *h);
-uint64_t mheap_pages_in_use(struct mheap *h);
 /* Begins the next tick of the scavenger. */
 void mheap_scavenge_tick(struct mheap *h);
 /* npages were in use in this tick and not needed: its peak counts without them. */

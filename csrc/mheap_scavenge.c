@@ -21,13 +21,6 @@ static uint64_t kept_locked(const struct mheap *h) {
     return h->free.npages - ga_min(h->free.npages, h->released >> GA_PAGE_SHIFT);
 }
 
-uint64_t mheap_pages_in_use(struct mheap *h) {
-    mutex_lock(&h->lock);
-    uint64_t npages = in_use_locked(h);
-    mutex_unlock(&h->lock);
-    return npages;
-}
-
 uint64_t mheap_given_back(struct mheap *h) {
     mutex_lock(&h->lock);
     uint64_t nbytes = h->released + atomic_load(&h->inuse_released);

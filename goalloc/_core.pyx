@@ -336,31 +336,30 @@ cdef class Heap:
         return self.heap.os.ncalls
 
 
-def process_heap():
-    """A view of the heap of the process."""
+cdef mheap *the_heap() except NULL:
+    """That of the process."""
     cdef mheap *heap = pyhook_heap()
     if heap == NULL:
         raise MemoryError("no memory for the heap of the process")
+    return heap
+
+
+def process_heap():
+    """A view of the heap of the process."""
     cdef Heap view = Heap.__new__(Heap)
-    view.heap = heap
+    view.heap = the_heap()
     return view
 
 
 def set_scavenge_delay(uint64_t ns):
     """Of the heap of the process; SCAVENGE_NEVER for never.  Returns the former one."""
-    cdef mheap *heap = pyhook_heap()
-    if heap == NULL:
-        raise MemoryError("no memory for the heap of the process")
-    cdef uint64_t before = scavenger_set_delay(heap, ns)
+    cdef uint64_t before = scavenger_set_delay(the_heap(), ns)
     background_poke()
     return before
 
 
 def scavenge_delay():
-    cdef mheap *heap = pyhook_heap()
-    if heap == NULL:
-        raise MemoryError("no memory for the heap of the process")
-    return heap.scavenger.delay
+    return the_heap().scavenger.delay
 
 
 # ---- amounts as text ----------------------------------------------------------------------------

@@ -267,17 +267,22 @@ static void test_refused(void) {
     }
 }
 
+/* n slots, none of whose spans stays with the cache. */
+static size_t take_all(struct rig *r, struct mcentral *mc, void **slot, size_t n) {
+    struct mspan *cached = NULL;
+    for (size_t done = 0; done < n;)
+        done += mcentral_take(r->h, mc, r->c, &cached, n - done, slot + done);
+    mcentral_uncache_span(r->h, &cached);
+    return n;
+}
+
 /* A walk goes on, however the span that it has come to moves from list to list. */
 static void test_walk_while_spans_move(struct rng *rng) {
     enum { NSPANS = 300 };
     static void *slot[NSPANS * 8];
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     struct mcentral *mc = &r.h->central[make_spanclass(size_to_class(1024), false)];
-    struct mspan *cached = NULL;
-    size_t n = 0;
-    while (n < NSPANS * 8)
-        n += mcentral_take(r.h, mc, r.c, &cached, NSPANS * 8 - n, slot + n);
-    mcentral_uncache_span(r.h, &cached);
+    size_t n = take_all(&r, mc, slot, NSPANS * 8);
     for (size_t i = 0; i < n; i++) /* the last of each stays out for good */
         if (i % 8 < 5)
             mcentral_put(r.h, &slot[i], 1);
@@ -316,11 +321,8 @@ static void test_idle_spans_age(void) {
     static void *slot[NSPANS * 8];
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     struct mcentral *mc = &r.h->central[make_spanclass(size_to_class(1024), false)];
+    size_t n = take_all(&r, mc, slot, NSPANS * 8);
     struct mspan *cached = NULL;
-    size_t n = 0;
-    while (n < NSPANS * 8)
-        n += mcentral_take(r.h, mc, r.c, &cached, NSPANS * 8 - n, slot + n);
-    mcentral_uncache_span(r.h, &cached);
     mcentral_age(r.h, mc, 1);
     mcentral_put(r.h, slot, n);
     CHECK_EQ(mc->nonempty[0].length, NSPANS);
