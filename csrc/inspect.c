@@ -264,6 +264,7 @@ static void describe_span(struct mheap *h, const struct mspan *s, struct span_in
     out->state = s->state;
     out->needzero = s->needzero;
     out->scavenged = s->scavenged;
+    out->os_page_size = (uint32_t)os_page_size();
     if (s->state == MSPAN_IN_USE) {
         out->spanclass = s->spanclass;
         out->elem_size = s->elemsize;
@@ -271,6 +272,7 @@ static void describe_span(struct mheap *h, const struct mspan *s, struct span_in
         out->free_index = s->freeindex;
         out->alloc_count = copy_live(h, s, bits);
         out->cached = s->alloc_count - out->alloc_count;
+        out->os_released = s->os_released;
     } else if (s->state == MSPAN_MANUAL) {
         out->elem_size = s->elemsize;
         out->nelems = (uint32_t)(mspan_bytes(s) / s->elemsize);

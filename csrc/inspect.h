@@ -40,6 +40,8 @@ struct span_info {
     uint64_t start, npages, elem_size;
     uint32_t state, spanclass, nelems, alloc_count /* live */, cached, free_index, needzero, scavenged;
     uint64_t bits; /* index of its first word in snapshot.bits: live slots, bit i = slot i */
+    uint32_t os_released;  /* in use: which pages of the system in it are given back, from its start */
+    uint32_t os_page_size; /* bytes of such a page */
 };
 
 struct arena_info {

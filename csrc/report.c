@@ -37,7 +37,7 @@ static struct digits grouped(uint64_t n) {
 
 static void bytes_line(int fd, const char *sign, const char *name, uint64_t n, const char *what) {
     bool small = n < GA_MIB;
-    line(fd, "  %1s %-14s %15s  %7.1f %s  %s\n", sign, name, grouped(n).text,
+    line(fd, "  %1s %-19s %15s  %7.1f %s  %s\n", sign, name, grouped(n).text,
          (double)n / (double)(small ? GA_KIB : GA_MIB), small ? "KiB" : "MiB", what);
 }
 
@@ -51,6 +51,7 @@ static void write_ledger(int fd, const struct memstats *m, uint64_t peak) {
     bytes_line(fd, "+", "other_sys", m->other_sys + m->buck_hash_sys, "everything else");
     bytes_line(fd, "=", "sys", m->sys, "address space in use");
     bytes_line(fd, "", "heap_released", m->heap_released, "of heap_idle: costs no memory");
+    bytes_line(fd, "", "heap_inuse_released", m->inuse_released, "of heap_inuse: given back too");
     bytes_line(fd, "", "peak", peak, "heap_inuse at its highest");
     bytes_line(fd, "", "total_alloc", m->total_alloc, "allocated since the start");
     bytes_line(fd, "", "heap_alloc", m->heap_alloc, "live blocks");

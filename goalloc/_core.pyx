@@ -24,7 +24,7 @@ from .errors import HeapError, InstallError
 cdef extern from *:
     """
     /* stats.py unpacks the array with a struct format of its own. */
-    _Static_assert(sizeof(struct span_info) == 64, "struct span_info as in stats.py");
+    _Static_assert(sizeof(struct span_info) == 72, "struct span_info as in stats.py");
     """
     const Py_ssize_t PY_SSIZE_T_MAX
 

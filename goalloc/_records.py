@@ -45,7 +45,7 @@ ClassStatsFields = namedtuple(
 SpanFields = namedtuple(
     "SpanFields",
     "start npages state span_class size_class noscan elem_size nelems alloc_count cached "
-    "free_index alloc_bits needzero scavenged",
+    "free_index alloc_bits needzero scavenged os_released os_page_size",
 )
 ArenaFields = namedtuple("ArenaFields", "start size pages_in_use pages_mapped linear")
 SnapshotDiffFields = namedtuple("SnapshotDiffFields", "nanoseconds memstats classes")

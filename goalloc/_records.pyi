@@ -80,6 +80,8 @@ class SpanFields(NamedTuple):
     alloc_bits: int
     needzero: bool
     scavenged: bool
+    os_released: int
+    os_page_size: int
 
 class ArenaFields(NamedTuple):
     start: int

@@ -27,7 +27,7 @@ STATES = ("dead", "in_use", "manual", "free")
 PAGE_SIZE = 8192
 
 # struct span_info of inspect.h; _core.pyx asserts its size.
-_SPAN = Struct("=3Q8IQ")
+_SPAN = Struct("=3Q8IQ2I")
 
 
 class BySize(Record, BySizeFields):
@@ -88,6 +88,9 @@ class Span(Record, SpanFields):
     """A run of pages in one state: 'in_use' (cut into slots), 'manual' (stacks) or 'free'.
 
     alloc_count counts live slots and alloc_bits has bit i set while slot i is live.
+
+    scavenged says that a free span has been given back.  Of a span in use single pages can be: bit i
+    of os_released is set while the i-th os_page_size bytes of it are.
     """
 
     __slots__ = ()
@@ -99,6 +102,13 @@ class Span(Record, SpanFields):
     @property
     def end(self) -> int:
         return self.start + self.nbytes
+
+    @property
+    def released_bytes(self) -> int:
+        """Bytes of it that have been given back to the system."""
+        if self.state == "free":
+            return self.nbytes if self.scavenged else 0
+        return self.os_released.bit_count() * self.os_page_size
 
     @property
     def occupancy(self) -> float:
@@ -123,6 +133,8 @@ class Span(Record, SpanFields):
                 f", class {self.size_class} {kind}, "
                 f"{self.alloc_count} of {self.nelems} x {self.elem_size} bytes live"
             )
+            if self.os_released:
+                text += f", {self.released_bytes} bytes given back"
         elif self.scavenged:
             text += ", given back"
         return text + ")"
@@ -205,7 +217,7 @@ def arenas_from_core(rows: Iterable[tuple[int, int, int, int, bool]]) -> list[Ar
 def spans_from_core(packed: bytes, bits: bytes) -> Iterator[Span]:
     """From an array of struct span_info and the words of live bits that they point into."""
     for row in _SPAN.iter_unpack(packed):
-        start, npages, elem, state, spc, nelems, live, cached, index, zero, released, word = row
+        start, npages, elem, state, spc, nelems, live, cached, index, zero, released, word, *os = row
         slots = bits[word * 8 : word * 8 + (nelems + 63) // 64 * 8]
         yield Span(
             start,
@@ -222,4 +234,5 @@ def spans_from_core(packed: bytes, bits: bytes) -> Iterator[Span]:
             int.from_bytes(slots, "little"),
             bool(zero),
             bool(released),
+            *os,
         )

@@ -115,6 +115,22 @@ def test_text_adds_up_as_printed(filled):
     assert lines[0] == (0, "from the system", s.memstats.sys)
 
 
+def test_what_is_given_back_inside_spans_is_shown(heap):
+    survivors = [heap.malloc(64) for _ in range(10_000)][::1000]
+    for p in {p for s in heap.spans() for p in s.live_addresses()} - {*survivors}:
+        heap.free(p)
+    heap.free_os_memory()
+    s = heap.snapshot()
+    given = s.memstats.heap_inuse_released
+    assert given > 0
+    assert given == sum(span.released_bytes for span in s.spans if span.state == "in_use")
+    free = sum(span.released_bytes for span in s.spans if span.state == "free")
+    assert free == s.memstats.heap_released
+    assert (4, "given back", given) in parsed(str(s))
+    assert f"{given:,}" in s._repr_html_()
+    assert any(f", {t.released_bytes} bytes given back" in repr(t) for t in s.spans)
+
+
 def test_text_names_the_busiest_classes(heap):
     for _ in range(1000):
         heap.malloc(2048)

@@ -25,12 +25,16 @@ def ledger_lines(m: MemStats, classes: Sequence[ClassStats] = ()) -> list[Line]:
         (2, "in use", m.heap_inuse),
     ]
     if classes:
+        cached = sum(c.cached * c.elem_size for c in classes)
+        vacant = sum(c.free_bytes + c.tail_bytes for c in classes) - cached
         lines += [
             (3, "live blocks", sum(c.live_bytes for c in classes)),
-            (3, "free slots", sum(c.free_bytes for c in classes)),
-            (3, "behind the last slot", sum(c.tail_bytes for c in classes)),
+            (3, "free slots in caches", cached),
+            (3, "free slots in spans, and tails", vacant),
+            (4, "kept", vacant - m.heap_inuse_released),
+            (4, "given back", m.heap_inuse_released),
         ]
-    if m.heap_inuse_released and not classes:
+    elif m.heap_inuse_released:
         lines += [
             (3, "held", m.heap_inuse - m.heap_inuse_released),
             (3, "given back inside spans", m.heap_inuse_released),
