@@ -104,7 +104,7 @@ bool procs_init(struct mheap *h) {
 }
 
 /* The caller shows up under several guises: the orphan cache is the only one under a lock. */
-static struct mcache *orphan_enter(void) {
+struct mcache *orphan_enter(void) {
     mutex_lock(&procs.heap->caches->orphan_lock);
     return procs.heap->caches->orphan;
 }

@@ -68,6 +68,8 @@ void interp_forget(uintptr_t p, size_t nbytes);
 /* For raw: the thread's cache, or the orphan cache, locked, where there can be none. */
 struct mcache *thread_enter_slow(void);
 void thread_leave_slow(struct mcache *c);
+/* The orphan cache, whoever calls; thread_leave_slow leaves it, too. */
+struct mcache *orphan_enter(void);
 
 /* interp_gil.c: uses the caches of the main GIL while nobody holds that GIL.  The answer is for a moment:
  * who gets true must call gil_let_go soon, since nobody gets the GIL meanwhile.  gil_test is called by

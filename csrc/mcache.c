@@ -178,7 +178,7 @@ void mcaches_set_open(struct mheap *h, bool open) {
     for (struct mcache *c = h->caches->first; c != NULL; c = c->next) {
         if (open)
             mcache_open(c);
-        else
+        else if (c->kind != MCACHE_ORPHAN) /* it serves other extensions, too (goalloc_api.c) */
             mcache_close(c);
     }
     world_start(h);

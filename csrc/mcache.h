@@ -138,7 +138,7 @@ void mcache_release_all(struct mcache *c);
 void mcache_close(struct mcache *c);
 void mcache_open(struct mcache *c);
 
-/* All caches of the heap, and those to come. */
+/* All caches of the heap, and those to come; but the orphan cache stays open. */
 void mcaches_set_open(struct mheap *h, bool open);
 
 /* Counts bytes of a tiny or large block towards its sample. */

@@ -255,6 +255,10 @@ GA_INLINE void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size,
     return GA_LIKELY(q != NULL) ? q : slow_realloc(domain, p, size);
 }
 
+void pyhook_free_raw(void *p) { hook_free(RAW, p, LAYOUT_SPARSE); }
+
+bool pyhook_owns(const void *p) { return arena_is_ours(&heap.map, (uintptr_t)p); }
+
 /* ---- the functions in the table ------------------------------------------------------------- */
 
 #define HOOKS(name, domain)                                                                        \

@@ -33,6 +33,11 @@ const PyMemAllocatorEx *pyhook_functions(PyMemAllocatorDomain domain);
 void *pyhook_arena_alloc(void *ctx, size_t size);
 void pyhook_arena_free(void *ctx, void *p, size_t size);
 
+/* Is p in memory of ours? */
+bool pyhook_owns(const void *p);
+/* What stands in the table for the raw domain, called by who is not Python; p is ours. */
+void pyhook_free_raw(void *p);
+
 /* Is ours what stands in the table, be it only free and realloc? */
 bool pyhook_on_top(PyMemAllocatorDomain domain);
 /* Do mallocs come by, whoever else may stand on top of us?  Found out by one; needs a thread state. */

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
 # Which module each name comes from.  Types are told above, where no import is paid for.
 _HOME = {
+    "_capi": "_C_API",
     "errors": "HeapError InstallError",
     "heap": "Heap",
     "hooks": "install installed mode uninstall",

@@ -125,3 +125,9 @@ cdef extern from "pyhook.h" nogil:
     const char *pyhook_install(int wanted)
     void pyhook_uninstall()
     const char *pyhook_obstacle()
+
+cdef extern from "goalloc_api.h" nogil:
+    struct goalloc_api:
+        pass
+    const char *GOALLOC_CAPSULE
+    const goalloc_api *goalloc_api_table()

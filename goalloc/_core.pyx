@@ -16,6 +16,7 @@ from cpython.mem cimport (
     PyMem_RawRealloc, PyMem_Realloc, PyObject_Calloc, PyObject_Free, PyObject_Malloc,
     PyObject_Realloc,
 )
+from cpython.pycapsule cimport PyCapsule_New
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport UINT64_MAX, uint64_t, uintptr_t
 
@@ -437,6 +438,16 @@ def wrap_counts():
 def obstacle():
     cdef const char *why_not = pyhook_obstacle()
     return None if why_not == NULL else why_not.decode()
+
+
+# ---- the C API for other extensions -------------------------------------------------------------
+
+def c_api():
+    """The capsule that goalloc.h imports."""
+    cdef const goalloc_api *table = goalloc_api_table()
+    if table == NULL:
+        raise MemoryError("no memory for the heap of the process")
+    return PyCapsule_New(<void *>table, GOALLOC_CAPSULE, NULL)
 
 
 # ---- test door: CPython's own allocation API ------------------------------------------------------

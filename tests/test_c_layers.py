@@ -10,9 +10,9 @@ import pytest
 FLOORS = """
     config base fatal lock rng os persistent fixalloc sizeclass_table sizeclass tally mspan treap
     arena huge mheap large mcentral sampler tiny stack mcache malloc scavenger background
-    inspect check report settings interp wrap pyhook
+    inspect check report settings interp wrap pyhook goalloc
 """.split()
-KNOW_PYTHON = {"interp", "wrap", "pyhook"}
+KNOW_PYTHON = {"interp", "wrap", "pyhook", "goalloc"}
 MAX_FILE_LINES = 700
 MAX_FUNCTION_LINES = 60
 

@@ -1,0 +1,233 @@
+"""The C API for other extensions: the two examples, the rules that goalloc.h states, the ABI version."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import textwrap
+from pathlib import Path
+
+import pytest
+from pychild import Child, needs_launch, needs_replaceable
+
+import goalloc
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CTESTS = Path(__file__).parent / "c"
+
+pytest.importorskip("setuptools")
+
+
+def build(folder, name):
+    """Builds an example as its setup.py says, in a folder of its own, which is returned."""
+    shutil.copytree(EXAMPLES / name, folder, dirs_exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def compile_door(folder, include=None):
+    """The module tests/c/api_door.c: the C API as Python functions on addresses."""
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    done = subprocess.run(
+        [
+            "cc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror",
+            f"-I{include or goalloc.get_include()}", f"-I{sysconfig.get_path('include')}",
+            str(CTESTS / "api_door.c"), "-o", str(folder / f"api_door{suffix}"),
+        ],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Child(folder)
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory):
+    return compile_door(tmp_path_factory.mktemp("door"))
+
+
+@pytest.mark.slow
+def test_the_example_in_c(tmp_path):
+    child = Child(build(tmp_path / "c", "capi_c"))
+    code = """
+        from samples import Samples
+        import goalloc
+        s = Samples()
+        for i in range(1000):
+            s.append(i)
+        assert (len(s), s.mean()) == (1000, 499.5) and s.nbytes >= 8000
+        span = goalloc.span_of(s.address)
+        assert span.noscan and span.elem_size == s.nbytes
+        del s
+        goalloc.check()
+        print(goalloc.mode())
+        """
+    code = textwrap.dedent(code)
+    assert child.output("-c", code) == "None\n"
+    assert child.output("-c", "import goalloc; goalloc.install('wrap')\n" + code) == "wrap\n"
+
+
+@pytest.mark.slow
+def test_the_example_in_cython(tmp_path):
+    pytest.importorskip("Cython")
+    child = Child(build(tmp_path / "cython", "capi_cython"))
+    code = """
+        import goalloc, primes
+        goalloc._C_API  # makes the heap
+        before = goalloc.memstats()
+        print(primes.count(1_000_000), primes.count(0), primes.count(3))
+        assert goalloc.memstats().mallocs - before.mallocs >= 1
+        try:
+            primes.count(1 << 60)
+        except MemoryError:
+            print("no memory")
+        goalloc.check()
+        """
+    assert child.output("-c", textwrap.dedent(code)) == "78498 0 1\nno memory\n"
+
+
+# ---- the rules ----------------------------------------------------------------------------------
+
+RULES = textwrap.dedent(
+    """
+    import ctypes, threading
+    import goalloc, api_door as api
+    MAX = 2**63 - 1
+
+    def use(noscan):
+        for n in (0, 1, 5, 15, 16, 17, 100, 1024, 32768, 32769, 1 << 20):
+            p = api.malloc(n, noscan)
+            aligned = 16 if n >= 16 or not noscan else 1 << max(n, 1).bit_length() - 1
+            assert p % aligned == 0 and api.is_ours(p) and api.usable_size(p) >= max(n, 1)
+            ctypes.memset(p, 0xAB, n)
+            q = api.realloc(p, 2 * n + 1, noscan)
+            assert ctypes.string_at(q, n) == bytes([0xAB]) * n
+            api.free(q)
+            z = api.calloc(n, 3, noscan)
+            assert ctypes.string_at(z, 3 * n) == bytes(3 * n)
+            api.free(z)
+        api.free(0)
+        api.free(api.realloc(0, 10, noscan))
+
+    def all_rules():
+        for noscan in (0, 1):
+            use(noscan)
+            assert api.malloc(MAX + 1, noscan) == api.malloc(2**64 - 1, noscan) == 0
+            assert api.calloc(2**33, 2**33, noscan) == api.calloc(2, MAX, noscan) == 0
+            p = api.malloc(100, noscan)
+            assert api.realloc(p, MAX + 1, noscan) == 0 and api.usable_size(p) >= 100
+            api.free(p)
+        for shift in range(16):
+            p = api.aligned_alloc(1 << shift, 100)
+            assert p % (1 << shift) == 0 and api.usable_size(p) >= 100
+            api.free(p)
+        assert api.aligned_alloc(24, 100) == api.aligned_alloc(0, 100) == 0
+        assert not api.is_ours(id(use) if goalloc.mode() is None else 64)
+        assert api.usable_size(64) == 0
+        a, b = api.malloc(1, 1), api.malloc(1, 1)
+        c, d = api.malloc(1, 0), api.malloc(1, 0)
+        assert abs(a - b) < 16 <= abs(c - d)
+        for p in (a, b, c, d):
+            api.free(p)
+
+    def everywhere():
+        all_rules()
+        made = []
+        t = threading.Thread(target=lambda: made.append(api.malloc(1000, 0)))
+        t.start(); t.join()
+        api.free(made[0])
+    """
+)
+
+
+def test_rules_hold_whether_python_runs_on_goalloc_or_not(door):
+    code = RULES + textwrap.dedent(
+        """
+        everywhere()
+        older = api.malloc(100, 0)
+        print(goalloc.mode())
+        goalloc.install()
+        everywhere()
+        newer = api.malloc(100, 0)
+        api.free(older)
+        goalloc.uninstall()
+        everywhere()
+        api.free(newer)
+        goalloc.check()
+        """
+    )
+    assert door.output("-c", code) == "None\n"
+
+
+@needs_launch
+def test_rules_hold_in_launch_mode(door):
+    code = RULES + "everywhere(); goalloc.check(); print(goalloc.mode())"
+    assert door.output("-m", "goalloc", "run", "-c", code) == "launch\n"
+
+
+def test_threads_without_the_gil_share_blocks(door):
+    """api_door.churn: threads of C that have no thread state make blocks and free each other's."""
+    code = "import api_door, goalloc; api_door.churn(4, 20000); goalloc.check(); print('ok')"
+    assert door.output("-c", code) == "ok\n"
+    assert door.output("-c", "import goalloc; goalloc.install('wrap'); " + code) == "ok\n"
+
+
+def test_a_block_is_not_pythons(door):
+    """What is no live block of the API has no usable size, and is fatal to free."""
+    code = "import api_door as api; p = api.malloc(100, 0); "
+    wrong = {
+        "api.free(p); api.free(p)": "double free of 0x",
+        "api.free(p + 8)": "free of interior pointer 0x",
+        "api.free(64)": "free of foreign pointer 0x40",
+        "api.realloc(64, 1, 0)": "realloc of foreign pointer 0x40",
+        "api.free(p); api.realloc(p, 1, 0)": "realloc of freed 0x",
+    }
+    for crime, line in wrong.items():
+        done = door("-c", code + crime)
+        assert done.returncode == -6, crime
+        assert done.stderr.startswith(f"goalloc: fatal: {line}"), done.stderr
+    assert door.output("-c", code + "api.free(p); print(api.usable_size(p))") == "0\n"
+
+
+@needs_replaceable
+def test_objects_are_no_blocks_of_the_api(door):
+    code = """
+        import goalloc, api_door as api
+        goalloc.install()
+        it = object()
+        assert api.is_ours(id(it)) and api.usable_size(id(it)) == 0
+        print("ok")
+        """
+    assert door.output("-c", textwrap.dedent(code)) == "ok\n"
+
+
+# ---- the ABI ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line, other, message",
+    [
+        ("#define GOALLOC_ABI_VERSION 1\n", "#define GOALLOC_ABI_VERSION 99\n",
+         "this module was built for version 99 of goalloc's C API, and the goalloc that is installed "
+         "has version 1: build it again with that one"),
+        ("    int (*is_ours)(const void *p);\n", "    int (*is_ours)(const void *p);\n    int more;\n",
+         "this module needs a newer goalloc than the one that is installed: its C API lacks functions"),
+    ],
+)  # fmt: skip
+def test_a_module_that_does_not_fit_is_an_import_error(tmp_path, line, other, message):
+    """Built with the header of another version, as far as that can be known."""
+    header = Path(goalloc.get_include(), "goalloc", "goalloc.h").read_text()
+    assert header.count(line) == 1
+    (tmp_path / "goalloc").mkdir()
+    (tmp_path / "goalloc" / "goalloc.h").write_text(header.replace(line, other))
+    child = compile_door(tmp_path, tmp_path)
+    code = "try: import api_door\nexcept ImportError as error: print(error)"
+    assert child.output("-c", code) == message + "\n"
+
+
+def test_the_capsule_is_one_for_all():
+    assert goalloc._C_API is goalloc._C_API
+    assert '"goalloc._C_API"' in repr(goalloc._C_API)
