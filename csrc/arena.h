@@ -8,7 +8,8 @@
  *   pageclass   a byte per page: the span class of the small-object span on it, GA_PAGE_TINY, or 0
  *               (large object, free, manual, never used).  Two loads take free() from a pointer to
  *               its class.
- *   bitmap      the heap bitmap, a bit per 16 bytes: set on the first granule of each live block.
+ *   bitmap      the heap bitmap, a bit per 16 bytes: set on the first granule of each live block but
+ *               those that have a special (special.h).
  *               No division finds it, an interior pointer never finds a set bit.  Of the two halves
  *               bitmap[1] is for blocks that start 8 bytes into a granule: every other of class 1.
  *   spans       a pointer per page.  Go's rule: a span in use or manual, every page; a free span, its

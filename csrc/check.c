@@ -148,6 +148,25 @@ static void check_page_counters(struct report *r, const struct page_sums *sums) 
            (size_t)h->released, (size_t)sums->released << GA_PAGE_SHIFT);
 }
 
+/* ---- specials ------------------------------------------------------------------------------- */
+
+/* Those of other allocators' blocks aside: the first granule of a slot, and its bit clear. */
+static void check_special(const struct special *s, void *report) {
+    struct report *r = report;
+    const struct heap_arena *ha = arena_of(&r->h->map, s->addr);
+    if (s->kind == SPECIAL_WRAPPED)
+        return;
+    const struct mspan *span = ha == NULL ? NULL : mheap_span_of_heap(r->h, s->addr);
+    expect(r, span != NULL, "a special is at 0x%zx, which is in no span", (size_t)s->addr);
+    if (r->failed)
+        return;
+    size_t offset = s->addr - span->start_addr;
+    expect(r, span->elemsize * (offset / span->elemsize) == offset,
+           "a special is at 0x%zx, which is not a slot", (size_t)s->addr);
+    expect(r, !heap_bits_live(ha, s->addr), "the bit of 0x%zx, which has a special, is set",
+           (size_t)s->addr);
+}
+
 /* ---- centrals ------------------------------------------------------------------------------- */
 
 static void check_list(struct report *r, const struct mspan_list *l, uint64_t *taken) {
@@ -243,6 +262,8 @@ int inspect_check(struct mheap *h, char *buf, size_t nbytes) {
     struct page_sums sums = {0, 0, 0, 0, 0, 0};
     world_stop(h);
     mutex_lock(&h->lock);
+    specials_each(&h->specials, check_special, &r);
+    inspect_show_specials(h, true);
     check_spans(&r, &sums);
     check_page_counters(&r, &sums);
     check_seams(&r);
@@ -253,6 +274,7 @@ int inspect_check(struct mheap *h, char *buf, size_t nbytes) {
         check_all_accounted(&r);
         mark_stores(&r, false);
     }
+    inspect_show_specials(h, false);
     mutex_unlock(&h->lock);
     world_start(h);
     return r.failed ? -1 : 0;

@@ -82,6 +82,8 @@
 #define GA_MOVE_MIN (1 * GA_MIB) /* bytes; from here on moving page tables is far cheaper than copying */
 #define GA_SEAMS_MAX 8192 /* moves leave mappings behind, and a process has 65530 (vm.max_map_count) */
 
+#define GA_PROFILE_MEMORY_MAX (128 * GA_MIB) /* what the profile may take for its own structures */
+
 #define GA_LINEAR_SIZE_DEFAULT ((size_t)64 << 30) /* bytes reserved for the linear layout */
 
 #define GA_CACHE_LINE 64

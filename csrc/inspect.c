@@ -16,6 +16,33 @@ static void end(struct mheap *h) {
     world_start(h);
 }
 
+static void set_bit(const struct special *s, void *heap) {
+    const struct heap_arena *ha = arena_of(&((struct mheap *)heap)->map, s->addr);
+    if (ha != NULL) /* else none of this heap's blocks */
+        heap_bits_set(ha, s->addr, true);
+}
+
+static void clear_bit(const struct special *s, void *heap) {
+    const struct heap_arena *ha = arena_of(&((struct mheap *)heap)->map, s->addr);
+    if (ha != NULL)
+        heap_bits_clear(ha, s->addr, true);
+}
+
+void inspect_show_specials(struct mheap *h, bool show) {
+    specials_each(&h->specials, show ? set_bit : clear_bit, h);
+}
+
+/* begin and end for who reads the heap bitmap. */
+static void begin_bits(struct mheap *h) {
+    begin(h);
+    inspect_show_specials(h, true);
+}
+
+static void end_bits(struct mheap *h) {
+    inspect_show_specials(h, false);
+    end(h);
+}
+
 /* ---- walking -------------------------------------------------------------------------------- */
 
 /* Index of the arena with the lowest start above `after`; nall: none. */
@@ -119,6 +146,7 @@ static void fill_sys(struct mheap *h, struct memstats *m) {
     for (unsigned kind = 0; kind < MCACHE_KINDS; kind++)
         m->mcache_inuse += h->caches->slotsalloc[kind].inuse;
     m->mcache_sys = atomic_load(&h->mcache_sys);
+    m->buck_hash_sys = atomic_load(&h->profile_budget.used);
     m->gc_sys = atomic_load(&h->gc_sys);
     m->other_sys = atomic_load(&h->persistent.other);
     m->sys = m->heap_sys + m->stack_sys + m->mspan_sys + m->mcache_sys + m->buck_hash_sys +
@@ -169,7 +197,7 @@ void inspect_memstats(struct mheap *h, struct memstats *out) {
 }
 
 void inspect_memstats_slow(struct mheap *h, struct memstats *out) {
-    begin(h);
+    begin_bits(h);
     struct class_counts n;
     struct large_stats large[2];
     memcpy(large, h->large, sizeof large);
@@ -207,7 +235,7 @@ void inspect_memstats_slow(struct mheap *h, struct memstats *out) {
     out->stack_inuse = manual;
     out->heap_released = released;
     out->inuse_released = inuse_released;
-    end(h);
+    end_bits(h);
 }
 
 /* ---- classes -------------------------------------------------------------------------------- */
@@ -342,9 +370,9 @@ static bool snapshot_in(struct mheap *h, struct snapshot *out) {
 
 bool inspect_snapshot(struct mheap *h, struct snapshot *out) {
     memset(out, 0, sizeof *out);
-    begin(h);
+    begin_bits(h);
     bool ok = snapshot_in(h, out);
-    end(h);
+    end_bits(h);
     return ok;
 }
 
@@ -356,10 +384,10 @@ void inspect_snapshot_free(struct mheap *h, struct snapshot *s) {
 
 bool inspect_span_of(struct mheap *h, uintptr_t addr, struct span_info *out,
                      uint64_t bits[GA_PAGE_SIZE / 8 / 64]) {
-    begin(h);
+    begin_bits(h);
     struct mspan *s = mheap_span_of_locked(h, addr);
     if (s != NULL)
         describe_span(h, s, out, bits);
-    end(h);
+    end_bits(h);
     return s != NULL;
 }

@@ -77,6 +77,10 @@ bool inspect_span_of(struct mheap *h, uintptr_t addr, struct span_info *out,
 /* The first span at or above addr, by address, in any state; wants the heap stopped and locked. */
 struct mspan *inspect_next_span(struct mheap *h, uintptr_t addr);
 
+/* Sets the bits of all blocks with specials in the heap bitmap, so that it says what is live, or clears
+ * them again; wants the heap stopped and locked. */
+void inspect_show_specials(struct mheap *h, bool show);
+
 /* Walks the whole heap and proves every invariant.  Returns 0, or -1 with the first that does not
  * hold described in buf. */
 int inspect_check(struct mheap *h, char *buf, size_t nbytes);

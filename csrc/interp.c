@@ -236,12 +236,14 @@ void procs_prepare_fork(void) {
     world_stop(h);
     mutex_lock(&h->stacks->lock);
     mutex_lock(&h->lock);
+    mutex_lock(&h->specials.lock);
     mutex_lock(&h->persistent.lock);
 }
 
 static void end_fork(bool child) {
     struct mheap *h = procs.heap;
     mutex_unlock(&h->persistent.lock);
+    mutex_unlock(&h->specials.lock);
     mutex_unlock(&h->lock);
     mutex_unlock(&h->stacks->lock);
     background_forked(child);

@@ -14,6 +14,8 @@ enum ga_lock_rank {
     GA_RANK_STACK,   /* stackpools.lock */
     GA_RANK_CENTRAL, /* mcentral.lock, one per span class */
     GA_RANK_HEAP,    /* mheap.lock */
+    GA_RANK_PROFILE, /* profile.lock */
+    GA_RANK_SPECIAL, /* specials.lock */
     GA_RANK_LEAF,    /* persistentalloc.lock, background.lock: nothing is locked under them */
 };
 

@@ -147,12 +147,35 @@ void *ga_memalign(struct mheap *h, struct mcache *c, size_t align, size_t size, 
     return p;
 }
 
+/* ---- blocks with specials ------------------------------------------------------------------- */
+
+/* addr: where a block may start. */
+static bool is_live(struct mheap *h, const struct heap_arena *ha, uintptr_t addr) {
+    return heap_bits_live(ha, addr) || specials_has(&h->specials, addr);
+}
+
+/* The block at p, whose bit is clear, loses its special.  False: it has none, so it is not live. */
+static bool end_special(struct mheap *h, void *p, uint32_t *record) {
+    return specials_take(&h->specials, (uintptr_t)p, SPECIAL_PROFILE, record);
+}
+
+/* The block lives on after all.  False: no memory; then it is one like any other. */
+static bool renew_special(struct mheap *h, void *p, uint32_t record) {
+    return specials_add(&h->specials, (uintptr_t)p, SPECIAL_PROFILE, record);
+}
+
+/* The block at p is live no more.  False: it was not. */
+static bool end_block(struct mheap *h, const struct heap_arena *ha, void *p, bool shared) {
+    uint32_t record;
+    return heap_bits_clear(ha, (uintptr_t)p, shared) || end_special(h, p, &record);
+}
+
 /* ---- free ----------------------------------------------------------------------------------- */
 
 static enum misuse free_large(struct mheap *h, const struct heap_arena *ha, void *p) {
     struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);
     if (s == NULL || spanclass_sizeclass(s->spanclass) != 0 || s->start_addr != (uintptr_t)p ||
-        !heap_bits_clear(ha, (uintptr_t)p, true))
+        !end_block(h, ha, p, true))
         return MISUSE_UNALLOCATED;
     large_free(h, s);
     return MISUSE_NONE;
@@ -164,7 +187,7 @@ static enum misuse free_direct(struct mheap *h, struct mcache *c, const struct h
     bool served = c->cold[spc].cap != 0;
     if (!served && !spanclass_noscan(spc))
         return MISUSE_DOMAIN; /* its bit belongs to a GIL that the caller need not have */
-    if ((uintptr_t)p % 8 != 0 || !heap_bits_clear(ha, (uintptr_t)p, !served || c->shared))
+    if ((uintptr_t)p % 8 != 0 || !end_block(h, ha, p, !served || c->shared))
         return MISUSE_UNALLOCATED;
     mcentral_put(h, &p, 1);
     return MISUSE_NONE;
@@ -174,6 +197,16 @@ static bool push(struct mcache *c, const struct heap_arena *ha, uint8_t class, v
     uintptr_t addr = (uintptr_t)p;
     return addr % 8 == 0 && store_push(&c->store[class], heap_bits_word(ha, addr),
                                        addr >> GA_GRANULE_SHIFT, p, c->shared);
+}
+
+/* A block with a special becomes one like any other, and goes the same way. */
+static bool push_special(struct mheap *h, struct mcache *c, const struct heap_arena *ha,
+                         uint8_t class, void *p) {
+    uint32_t record;
+    if (!end_special(h, p, &record))
+        return false;
+    heap_bits_set(ha, (uintptr_t)p, c->shared);
+    return push(c, ha, class, p);
 }
 
 static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
@@ -191,7 +224,8 @@ static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
         return free_direct(h, c, ha, class, p);
     if (c->store[class].top == c->store[class].limit)
         mcache_overflow(c, class);
-    return push(c, ha, class, p) ? MISUSE_NONE : MISUSE_UNALLOCATED;
+    return push(c, ha, class, p) || push_special(h, c, ha, class, p) ? MISUSE_NONE
+                                                                    : MISUSE_UNALLOCATED;
 }
 
 /* Anything but MISUSE_NONE here only says that p is not a live block; misuse_of says what it is. */
@@ -224,7 +258,7 @@ static size_t live_size(struct mheap *h, struct mcache *c, void *p) {
     if (class >= 2 && class != GA_PAGE_TINY) {
         if (addr % 8 != 0 || (!spanclass_noscan(class) && c->cold[class].cap == 0))
             return 0;
-        if (!heap_bits_live(ha, addr))
+        if (!is_live(h, ha, addr))
             return 0;
         return class_to_size[spanclass_sizeclass(class)];
     }
@@ -233,7 +267,7 @@ static size_t live_size(struct mheap *h, struct mcache *c, void *p) {
         return 0;
     if (class == GA_PAGE_TINY) /* a part ends where the next begins, which nobody wrote down */
         return tiny_is_live(s, addr) ? GA_TINY_SIZE - addr % GA_TINY_SIZE : 0;
-    return addr == s->start_addr && heap_bits_live(ha, addr) ? s->elemsize : 0;
+    return addr == s->start_addr && is_live(h, ha, addr) ? s->elemsize : 0;
 }
 
 size_t ga_usable_size(struct mheap *h, struct mcache *c, void *p, enum misuse *why) {
@@ -255,15 +289,21 @@ static void *realloc_copy(struct mheap *h, struct mcache *c, void *p, size_t siz
     return q;
 }
 
-/* Large to large. */
+/* Large to large.  A special must be gone before its block is: the address may then be another's. */
 static void *realloc_large(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan) {
+    const struct heap_arena *ha = arena_of(&h->map, (uintptr_t)p);
     struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);
     size_t before = s->elemsize;
-    if (!large_resize(h, s, size, noscan) && (s = large_move(h, s, size, noscan)) == NULL)
-        return NULL;
-    if (s->elemsize != before) /* a block of another size is another block */
+    uint32_t record;
+    bool special = !heap_bits_live(ha, (uintptr_t)p) && end_special(h, p, &record);
+    if (special)
+        heap_bits_set(ha, (uintptr_t)p, true);
+    bool done = large_resize(h, s, size, noscan) || (s = large_move(h, s, size, noscan)) != NULL;
+    if (done && s->elemsize != before) /* a block of another size is another block */
         mcache_count_bytes(c, s->elemsize);
-    return (void *)s->start_addr;
+    else if (special && renew_special(h, p, record))
+        heap_bits_clear(ha, (uintptr_t)p, true);
+    return done ? (void *)s->start_addr : NULL;
 }
 
 void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan,
@@ -302,11 +342,11 @@ static enum misuse misuse_in_slots(struct mheap *h, const struct mspan *s, uintp
         if (tiny_was_live(s, addr))
             return MISUSE_DOUBLE_FREE;
     } else if (addr == slot) {
-        if (heap_bits_live(ha, addr))
+        if (is_live(h, ha, addr))
             return MISUSE_NONE;
         return i < s->nfresh ? MISUSE_DOUBLE_FREE : MISUSE_UNALLOCATED;
     }
-    return heap_bits_live(ha, slot) ? MISUSE_INTERIOR : MISUSE_UNALLOCATED;
+    return is_live(h, ha, slot) ? MISUSE_INTERIOR : MISUSE_UNALLOCATED;
 }
 
 /* p lies on a page that is in no span in use; page_was says what stood there last. */
@@ -342,7 +382,7 @@ enum misuse misuse_of(struct mheap *h, struct mcache *c, void *p) {
     }
     if (addr != s->start_addr)
         return MISUSE_INTERIOR;
-    return heap_bits_live(ha, addr) ? MISUSE_NONE : MISUSE_DOUBLE_FREE;
+    return is_live(h, ha, addr) ? MISUSE_NONE : MISUSE_DOUBLE_FREE;
 }
 
 int misuse_message(struct mheap *h, enum misuse why, const char *op, const void *p, char *buf,
@@ -378,6 +418,8 @@ void misuse_throw(struct mheap *h, enum misuse why, const char *op, const void *
 bool heap_init(struct mheap *h, enum arena_layout layout, size_t linear_bytes) {
     if (!mheap_init(h, layout, linear_bytes != 0 ? linear_bytes : GA_LINEAR_SIZE_DEFAULT))
         return false;
+    budget_init(&h->profile_budget, &h->persistent, GA_PROFILE_MEMORY_MAX);
+    specials_init(&h->specials, &h->profile_budget);
     if ((h->central = mcentral_new_set(h)) != NULL && stack_init(h) && mcaches_init(h))
         return true;
     heap_destroy(h);
@@ -390,6 +432,7 @@ void heap_destroy(struct mheap *h) {
     if (h->stacks != NULL)
         stack_destroy(h);
     mcentral_destroy_sets(h);
+    specials_destroy(&h->specials);
     mheap_destroy(h);
 }
 

@@ -12,7 +12,7 @@
  * free finds class and word through the arena map, and the bit must be set, or the block is not
  * live: double, interior or wild free.
  * Invariant: a slot is free in exactly one place, its span's alloc_bits or one store; its bit is set
- * exactly while the program owns it.
+ * exactly while the program owns it and it has no special (special.h).
  *
  * The blocks of a shared cache (raw) may be freed by any thread at any moment: there the bits, of
  * which 64 share a word, are changed by atomics.

@@ -19,6 +19,7 @@
 #define GA_MHEAP_H
 
 #include "arena.h"
+#include "special.h"
 #include "treap.h"
 
 struct mcentral;
@@ -69,6 +70,10 @@ struct mheap {
     _Atomic bool tight;  /* near the memory limit: nothing spare is kept */
     _Atomic bool active; /* something was freed since the scavenger last looked */
     void (*wake)(struct mheap *h); /* told when active becomes true; set once, or NULL */
+
+    /* ---- by locks of their own ---- */
+    struct budget profile_budget; /* of specials and profile */
+    struct specials specials;
 
     /* ---- memory classes: bytes from the system for our own structures; atomic ---- */
     _Atomic uint64_t mspan_sys, mcache_sys, gc_sys;

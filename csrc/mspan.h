@@ -1,9 +1,9 @@
 /* mspan: a run of pages, free or cut into slots of one size, and the lists that spans stand in.
  *
  * Two bitmaps tell about a slot.  The heap bitmap of its arena (arena.h) has a bit for its first
- * granule, set while the program owns the block: that is the truth about what is live.  alloc_bits
- * here, one bit per slot, is set while the slot is out of the span: live, or waiting in the store of
- * some mcache.  So live is a subset of alloc_bits, and alloc_count = popcount(alloc_bits).
+ * granule, set while the program owns the block, or else it has a special: that is what is live.
+ * alloc_bits here, one bit per slot, is set while the slot is out of the span: live, or waiting in the
+ * store of some mcache.  So live is a subset of alloc_bits, and alloc_count = popcount(alloc_bits).
  *
  * Pages of the system that hold no slot which is out may have been given back while the span is in
  * use: os_released says which.  They read zero, and come back with the next slot that is taken there.

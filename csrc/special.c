@@ -1,0 +1,147 @@
+/* See special.h.
+ *
+ * Invariants: every slot between a special's place by its hash and the slot it is in is used; at most
+ * three quarters of the slots are. */
+#include "special.h"
+
+#include "fatal.h"
+
+#define ANY_KIND UINT32_MAX
+
+static size_t min_slots(void) { return os_page_size() / sizeof(struct special); }
+
+void specials_init(struct specials *t, struct budget *budget) {
+    mutex_init(&t->lock, GA_RANK_SPECIAL, "specials.lock");
+    t->budget = budget;
+    t->slots = NULL;
+    t->nslots = 0;
+    atomic_init(&t->n, 0);
+}
+
+void specials_destroy(struct specials *t) {
+    if (t->slots != NULL)
+        budget_return_pages(t->budget, t->slots, t->nslots * sizeof t->slots[0]);
+    t->slots = NULL;
+    t->nslots = 0;
+    mutex_destroy(&t->lock);
+}
+
+/* ---- the table; with the lock --------------------------------------------------------------- */
+
+/* Blocks are multiples of 8. */
+static size_t home_of(const struct specials *t, uintptr_t addr) {
+    uint64_t hash = (uint64_t)(addr >> 3) * UINT64_C(0x9e3779b97f4a7c15);
+    return (size_t)(hash >> 32) & (t->nslots - 1);
+}
+
+/* The slot of a special, or the free one where it would go. */
+static size_t find_slot(const struct specials *t, uintptr_t addr, uint32_t kind) {
+    size_t i = home_of(t, addr);
+    while (t->slots[i].addr != 0 &&
+           (t->slots[i].addr != addr || (kind != ANY_KIND && t->slots[i].kind != kind)))
+        i = (i + 1) & (t->nslots - 1);
+    return i;
+}
+
+static size_t count(const struct specials *t) {
+    return atomic_load_explicit(&t->n, memory_order_relaxed);
+}
+
+static void set_count(struct specials *t, size_t n) {
+    atomic_store_explicit(&t->n, n, memory_order_relaxed);
+}
+
+static bool resize(struct specials *t, size_t nslots) {
+    struct special *before = t->slots;
+    size_t nbefore = t->nslots;
+    struct special *slots = budget_pages(t->budget, nslots * sizeof slots[0]);
+    if (slots == NULL)
+        return false;
+    t->slots = slots;
+    t->nslots = nslots;
+    for (size_t i = 0; i < nbefore; i++)
+        if (before[i].addr != 0)
+            slots[find_slot(t, before[i].addr, before[i].kind)] = before[i];
+    if (before != NULL)
+        budget_return_pages(t->budget, before, nbefore * sizeof before[0]);
+    return true;
+}
+
+static bool make_room(struct specials *t) {
+    if (t->nslots != 0 && count(t) + 1 <= t->nslots / 4 * 3)
+        return true;
+    return resize(t, ga_max(2 * t->nslots, min_slots()));
+}
+
+/* Empties slot i, and moves what would not be found behind a gap into it. */
+static void remove_slot(struct specials *t, size_t i) {
+    size_t mask = t->nslots - 1;
+    for (size_t j = (i + 1) & mask; t->slots[j].addr != 0; j = (j + 1) & mask) {
+        size_t home = home_of(t, t->slots[j].addr);
+        if (((j - home) & mask) >= ((j - i) & mask)) { /* home is at i or before */
+            t->slots[i] = t->slots[j];
+            i = j;
+        }
+    }
+    t->slots[i].addr = 0;
+    set_count(t, count(t) - 1);
+    if (t->nslots > min_slots() && count(t) < t->nslots / 16)
+        resize(t, ga_max(t->nslots / 4, min_slots())); /* without memory for a smaller one it stays */
+}
+
+/* ---- entry points --------------------------------------------------------------------------- */
+
+bool specials_add(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t record) {
+    GA_CHECK(addr != 0);
+    mutex_lock(&t->lock);
+    bool ok = make_room(t);
+    if (ok) {
+        struct special *s = &t->slots[find_slot(t, addr, kind)];
+        if (s->addr == 0)
+            set_count(t, count(t) + 1);
+        *s = (struct special){addr, kind, record};
+    }
+    mutex_unlock(&t->lock);
+    return ok;
+}
+
+/* One load for the many heaps that have none.  No special that the caller may ask for can be missed:
+ * he has come to know of the block after it was added. */
+static bool is_empty(const struct specials *t) { return count(t) == 0; }
+
+static bool look(struct specials *t, uintptr_t addr, uint32_t kind, uint32_t *record, bool take) {
+    if (is_empty(t) || addr == 0)
+        return false;
+    mutex_lock(&t->lock);
+    size_t i = t->nslots != 0 ? find_slot(t, addr, kind) : 0;
+    bool found = t->nslots != 0 && t->slots[i].addr != 0;
+    if (found && record != NULL)
+        *record = t->slots[i].record;
+    if (found && take)
+        remove_slot(t, i);
+    mutex_unlock(&t->lock);
+    return found;
+}
+
+bool specials_take(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t *record) {
+    return look(t, addr, kind, record, true);
+}
+
+bool specials_find(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t *record) {
+    return look(t, addr, kind, record, false);
+}
+
+bool specials_has(struct specials *t, uintptr_t addr) {
+    return look(t, addr, ANY_KIND, NULL, false);
+}
+
+void specials_each(struct specials *t, void (*visit)(const struct special *s, void *ctx),
+                   void *ctx) {
+    if (is_empty(t))
+        return;
+    mutex_lock(&t->lock);
+    for (size_t i = 0; i < t->nslots; i++)
+        if (t->slots[i].addr != 0)
+            visit(&t->slots[i], ctx);
+    mutex_unlock(&t->lock);
+}
