@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Arena",
+    "ArenaMap",
     "BySize",
     "ClassStats",
     "Heap",
@@ -21,6 +22,7 @@ __all__ = [
     "Snapshot",
     "SnapshotDiff",
     "Span",
+    "SpanMap",
     "arenas",
     "check",
     "class_stats",
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from .errors import HeapError, InstallError
     from .heap import Heap
     from .hooks import install, installed, mode, uninstall
+    from .maps import ArenaMap, SpanMap
     from .process import (
         arenas,
         check,
@@ -72,6 +75,7 @@ _HOME = {
     "errors": "HeapError InstallError",
     "heap": "Heap",
     "hooks": "install installed mode uninstall",
+    "maps": "ArenaMap SpanMap",
     "process": (
         "arenas check class_stats free_os_memory get_include memory_limit memstats scavenge_delay "
         "set_memory_limit set_scavenge_delay snapshot span_of spans"

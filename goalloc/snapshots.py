@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame as _DataFrame
 
+    from .maps import ArenaMap, SpanMap
+
 
 class Snapshot:
     """Everything about a heap, consistent at one moment.  Frozen; sorts by time; pickles.
@@ -69,6 +71,21 @@ class Snapshot:
         changed = tuple(_class_diff(a, b) for a, b in pairs if a != b)
         memstats = _memstats_diff(self.memstats, other.memstats)
         return SnapshotDiff(self.nanotime - other.nanotime, memstats, changed)
+
+    def arena_map(self, arena: Arena | int = 0) -> ArenaMap:
+        """An arena page by page: one of .arenas, or its place there."""
+        from .maps import arena_map
+
+        return arena_map(self, arena)
+
+    def span_map(self, size: int, noscan: bool | None = None) -> SpanMap:
+        """The spans that serve requests of `size` bytes (to 32 KiB), slot by slot.
+
+        noscan   True or False: only the spans of such blocks; None: both
+        """
+        from .maps import span_map
+
+        return span_map(self, size, noscan)
 
     def to_dataframe(self, what: Literal["classes", "spans", "arenas"] = "classes") -> _DataFrame:
         """The classes, spans or arenas as a pandas DataFrame."""
