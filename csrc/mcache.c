@@ -221,7 +221,10 @@ static void init_stores(struct mcache *c, struct free_slot *slots) {
     for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)
         c->store[spc].top = c->store[spc].limit = &c->closed[1];
     for (size_t i = 0; i < sizeof size_to_class8; i++) {
-        struct store *st = &c->store[make_spanclass(size_to_class8[i], false)];
+        unsigned sizeclass = size_to_class8[i];
+        if (c->kind == MCACHE_INTERP) /* slots of 8 bytes are not for them: see mcache_scan_store */
+            sizeclass = ga_max(sizeclass, size_to_class(GA_TINY_SIZE));
+        struct store *st = &c->store[make_spanclass((uint8_t)sizeclass, false)];
         c->scan_store8[i] = (uint16_t)((char *)st - (char *)c);
     }
 }

@@ -159,13 +159,18 @@ GA_INLINE void hook_free(PyMemAllocatorDomain domain, void *p, enum arena_layout
 
 /* ---- slow ----------------------------------------------------------------------------------- */
 
+/* Bytes to ask the core for: as the fast half does (mcache_scan_store). */
+static size_t domain_size(PyMemAllocatorDomain domain, size_t size) {
+    return domain == RAW ? size : ga_max(size, GA_TINY_SIZE);
+}
+
 static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
     if (!is_serving()) {
         seen[domain] = true;
         return pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
     }
     struct mcache *c = enter(domain);
-    void *p = ga_malloc(&heap, c, size, domain == RAW);
+    void *p = ga_malloc(&heap, c, domain_size(domain, size), domain == RAW);
     leave(domain, c);
     if (p == NULL && !is_serving()) /* uninstalled just now: the cache was closed */
         p = pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
@@ -175,8 +180,9 @@ static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
 static GA_NOINLINE void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize) {
     if (!is_serving())
         return pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
+    size_t nbytes = nelem * elsize; /* hook_calloc has seen that it is one */
     struct mcache *c = enter(domain);
-    void *p = ga_calloc(&heap, c, nelem, elsize, domain == RAW);
+    void *p = ga_calloc(&heap, c, 1, domain_size(domain, nbytes), domain == RAW);
     leave(domain, c);
     if (p == NULL && !is_serving())
         p = pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
@@ -240,7 +246,7 @@ static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size
         return move_out(domain, p, size);
     enum misuse why;
     struct mcache *c = enter(domain);
-    void *q = ga_realloc(&heap, c, p, size, domain == RAW, &why);
+    void *q = ga_realloc(&heap, c, p, domain_size(domain, size), domain == RAW, &why);
     leave(domain, c);
     if (GA_UNLIKELY(why != MISUSE_NONE))
         misuse_throw(&heap, why, "realloc", p);
