@@ -18,6 +18,7 @@ __all__ = [
     "HeapError",
     "InstallError",
     "MemStats",
+    "MemoryBill",
     "SizeClass",
     "Snapshot",
     "SnapshotDiff",
@@ -30,6 +31,7 @@ __all__ = [
     "get_include",
     "install",
     "installed",
+    "memory_bill",
     "memory_limit",
     "memstats",
     "mode",
@@ -46,6 +48,7 @@ __all__ = [
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .bill import MemoryBill
     from .errors import HeapError, InstallError
     from .heap import Heap
     from .hooks import install, installed, mode, uninstall
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
         class_stats,
         free_os_memory,
         get_include,
+        memory_bill,
         memory_limit,
         memstats,
         scavenge_delay,
@@ -72,13 +76,14 @@ if TYPE_CHECKING:
 # Which module each name comes from.  Types are told above, where no import is paid for.
 _HOME = {
     "_capi": "_C_API",
+    "bill": "MemoryBill",
     "errors": "HeapError InstallError",
     "heap": "Heap",
     "hooks": "install installed mode uninstall",
     "maps": "ArenaMap SpanMap",
     "process": (
-        "arenas check class_stats free_os_memory get_include memory_limit memstats scavenge_delay "
-        "set_memory_limit set_scavenge_delay snapshot span_of spans"
+        "arenas check class_stats free_os_memory get_include memory_bill memory_limit memstats "
+        "scavenge_delay set_memory_limit set_scavenge_delay snapshot span_of spans"
     ),
     "sizes": "SizeClass size_class_of size_classes",
     "snapshots": "Snapshot SnapshotDiff",

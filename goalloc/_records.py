@@ -16,6 +16,11 @@ class Record:
         """The fields by name, records inside them as dicts too: ready for JSON."""
         return {name: _plain(value) for name, value in zip(self._fields, self)}
 
+    def _repr_html_(self):
+        from .display.lists import record_html
+
+        return record_html(type(self).__name__, zip(self._fields, self))
+
 
 def _plain(value):
     if isinstance(value, Record):
@@ -48,4 +53,6 @@ SpanFields = namedtuple(
     "free_index alloc_bits needzero scavenged os_released os_page_size",
 )
 ArenaFields = namedtuple("ArenaFields", "start size pages_in_use pages_mapped linear")
+ResidentFields = namedtuple("ResidentFields", "rss heap files brk stack anonymous")
+MemoryBillFields = namedtuple("MemoryBillFields", "memstats classes resident")
 SnapshotDiffFields = namedtuple("SnapshotDiffFields", "nanoseconds memstats classes")

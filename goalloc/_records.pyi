@@ -1,5 +1,6 @@
 from typing import Any, NamedTuple, TypeAlias
 
+from .bill import Resident
 from .stats import BySize, ClassStats, MemStats
 
 # An int that is None in wrap mode.  Not `int | None`: whoever never wraps would have to ask each time.
@@ -7,6 +8,7 @@ _Int: TypeAlias = int | Any
 
 class Record:
     def as_dict(self) -> dict[str, Any]: ...
+    def _repr_html_(self) -> str: ...
 
 class SizeClassFields(NamedTuple):
     index: int  # type: ignore[assignment]  # hides tuple.index, as in Go's table
@@ -89,6 +91,19 @@ class ArenaFields(NamedTuple):
     pages_in_use: int
     pages_mapped: int
     linear: bool
+
+class ResidentFields(NamedTuple):
+    rss: int
+    heap: int
+    files: int
+    brk: int
+    stack: int
+    anonymous: int
+
+class MemoryBillFields(NamedTuple):
+    memstats: MemStats
+    classes: tuple[ClassStats, ...]
+    resident: Resident | None
 
 class SnapshotDiffFields(NamedTuple):
     nanoseconds: int

@@ -7,8 +7,6 @@ from .errors import HeapError
 from .snapshots import Snapshot
 from .stats import (
     STATES,
-    Arena,
-    ClassStats,
     MemStats,
     Span,
     arenas_from_core,
@@ -16,6 +14,7 @@ from .stats import (
     memstats_from_core,
     spans_from_core,
 )
+from .tables import ArenaTable, ClassTable, SpanTable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,24 +32,25 @@ class HeapView:
         """Go's MemStats of this heap."""
         return memstats_from_core(*self._core.memstats())
 
-    def class_stats(self) -> list[ClassStats]:
-        """The 134 span classes: size class << 1 | noscan."""
-        return classes_from_core(self._core.class_stats())
+    def class_stats(self) -> ClassTable:
+        """The 134 span classes, size class << 1 | noscan: a list that shows as a table."""
+        return ClassTable(classes_from_core(self._core.class_stats()))
 
-    def spans(self, state: Literal["in_use", "manual", "free"] | None = None) -> list[Span]:
-        """The spans by address; only those in one state if it is given."""
+    def spans(self, state: Literal["in_use", "manual", "free"] | None = None) -> SpanTable:
+        """The spans by address, a list; only those in one state if it is given."""
         if state is not None and state not in STATES[1:]:
             raise ValueError(f"no span state {state!r}; there are {', '.join(STATES[1:])}")
         spans = self.snapshot().spans
-        return [s for s in spans if state is None or s.state == state]
+        return SpanTable(s for s in spans if state is None or s.state == state)
 
     def span_of(self, address: SupportsIndex) -> Span | None:
         """The span that an address lies in, whatever its state."""
         found = self._core.span_of(address)
         return None if found is None else next(spans_from_core(*found))
 
-    def arenas(self) -> list[Arena]:
-        return list(self.snapshot().arenas)
+    def arenas(self) -> ArenaTable:
+        """The arenas by address, a list."""
+        return ArenaTable(self.snapshot().arenas)
 
     def snapshot(self) -> Snapshot:
         """All of it, consistent at one moment."""

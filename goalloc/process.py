@@ -6,12 +6,14 @@ from . import _core
 from .heap import HeapView
 from .snapshots import Snapshot
 from .stats import classes_from_counts, memstats_from_counts
+from .tables import ArenaTable, ClassTable, SpanTable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal, SupportsIndex
 
-    from .stats import Arena, ClassStats, MemStats, Span
+    from .bill import MemoryBill
+    from .stats import ClassStats, MemStats, Span
 
 
 def _view() -> HeapView:
@@ -33,13 +35,13 @@ def memstats() -> MemStats:
     return _view().memstats() if wrapped is None else wrapped[0]
 
 
-def class_stats() -> list[ClassStats]:
+def class_stats() -> ClassTable:
     """The 134 span classes of the process heap; in wrap mode what is asked for, by span class."""
     wrapped = _wrapped()
-    return _view().class_stats() if wrapped is None else wrapped[1]
+    return _view().class_stats() if wrapped is None else ClassTable(wrapped[1])
 
 
-def spans(state: Literal["in_use", "manual", "free"] | None = None) -> list[Span]:
+def spans(state: Literal["in_use", "manual", "free"] | None = None) -> SpanTable:
     """The spans of the process heap by address; only those in one state if it is given."""
     return _view().spans(state)
 
@@ -49,7 +51,7 @@ def span_of(address: SupportsIndex) -> Span | None:
     return _view().span_of(address)
 
 
-def arenas() -> list[Arena]:
+def arenas() -> ArenaTable:
     """The arenas of the process heap."""
     return _view().arenas()
 
@@ -63,6 +65,14 @@ def snapshot() -> Snapshot:
 
     memstats, classes = wrapped
     return Snapshot(memstats, tuple(classes), (), monotonic_ns(), b"", b"")
+
+
+def memory_bill() -> MemoryBill:
+    """Where the resident memory of this process is, from all of it down to live blocks."""
+    from .bill import MemoryBill, resident
+
+    s = snapshot()
+    return MemoryBill(s.memstats, s.classes, resident(s.arenas))
 
 
 def check() -> None:

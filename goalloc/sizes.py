@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import _core
 from ._records import Record, SizeClassFields
+from .tables import SizeTable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ def _row(index: int, size: int, npages: int, previous: int) -> SizeClass:
     return SizeClass(index, size, span_bytes, objects, tail, waste)
 
 
-def size_classes() -> list[SizeClass]:
-    """All 67 classes, class 0 (large objects) first."""
+def size_classes() -> SizeTable:
+    """All 67 classes, class 0 (large objects) first: a list that shows as a table."""
     table = _core.size_class_table()
-    return [
+    return SizeTable(
         _row(index, size, npages, table[index - 1][0])
         for index, (size, npages) in enumerate(table)
-    ]
+    )
 
 
 def size_class_of(n: SupportsIndex) -> SizeClass:

@@ -179,6 +179,11 @@ class SnapshotDiff(Record, SnapshotDiffFields):
 
         return diff_text(self)
 
+    def _repr_html_(self) -> str:
+        from .display.html import diff_html
+
+        return diff_html(self)
+
 
 def _minus(a: int | None, b: int | None) -> int | None:
     """None: one of them is not known (wrap mode)."""

@@ -63,6 +63,11 @@ class MemStats(Record, MemStatsFields):
 
         return memstats_text(self)
 
+    def _repr_html_(self) -> str:
+        from .display.html import memstats_html
+
+        return memstats_html(self)
+
 
 class ClassStats(Record, ClassStatsFields):
     """One span class: its spans, and their slots; capacity = live + free.

@@ -22,7 +22,8 @@ with goalloc.Heap("linear") as heap:
     assert_type(heap.spans("in_use")[0].live_addresses(), list[int])
     assert_type(heap.snapshot().diff(heap.snapshot()).memstats.sys, int | Any)
 assert_type(goalloc.size_class_of(100).max_waste, float)
-assert_type(goalloc.size_classes(), list[goalloc.SizeClass])
+assert_type(goalloc.size_classes()[3], goalloc.SizeClass)
+assert_type(goalloc.memory_bill().lines(), list[tuple[int, str, int]])
 with goalloc.installed():
     assert_type(goalloc.class_stats()[0].occupancy, float | Any)
 span = goalloc.span_of(p)

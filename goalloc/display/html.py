@@ -1,67 +1,48 @@
-"""A snapshot for a notebook: the ledger and the busiest classes as self-contained HTML."""
+"""Snapshots, their differences, and MemStats for a notebook."""
 
 from __future__ import annotations
 
-from html import escape
-
-from .ledger import asked_line, busiest, class_columns, class_name, ledger_lines
-from .text import human
+from . import svg
+from .classtable import class_change_grid, class_grid
+from .ledger import asked_line, busiest, ledger_lines
+from .ledgerhtml import change_grid, ledger_grid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from ..snapshots import Snapshot
-
-_NUMBER = 'style="text-align:right"'
-_BAR = (
-    '<div style="width:8em;height:0.8em;border:1px solid currentColor;opacity:0.7">'
-    '<div style="width:{percent:.0f}%;height:100%;background:currentColor"></div></div>'
-)
+    from ..snapshots import Snapshot, SnapshotDiff
+    from ..stats import MemStats
 
 
-def _row(cells: Iterable[str], tag: str = "td") -> str:
-    first, *others = cells
-    head = f'<{tag} style="text-align:left;white-space:pre">{first}</{tag}>'
-    return f"<tr>{head}{''.join(f'<{tag} {_NUMBER}>{c}</{tag}>' for c in others)}</tr>"
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return f"<table>{_row(headings, 'th')}{''.join(map(_row, rows))}</table>"
-
-
-def _wrapped_html(s: Snapshot) -> str:
-    top = busiest(s.classes)
-    columns = class_columns(top)
-    classes = _table(
-        ("class", *(name.replace("_", " ") for name in columns)),
-        [(escape(class_name(c)), *(f"{getattr(c, name):,}" for name in columns)) for c in top],
-    )
-    return f"<div><p>{escape(asked_line(s.memstats))}</p>{classes}</div>"
+def memstats_html(m: MemStats) -> str:
+    if m.sys is None:
+        return svg.frame(svg.note(asked_line(m)))
+    counts = f"· {m.mallocs:,} allocated, {m.frees:,} freed"
+    head = svg.heading(f"{m.heap_objects:,} blocks live", counts)
+    return svg.frame(head, ledger_grid(ledger_lines(m)))
 
 
 def snapshot_html(s: Snapshot) -> str:
-    if s.memstats.sys is None:
-        return _wrapped_html(s)
-    ledger = _table(
-        ("where", "bytes", ""),
-        [
-            ("  " * depth + escape(label), f"{nbytes:,}", human(nbytes))
-            for depth, label, nbytes in ledger_lines(s.memstats, s.classes)
-        ],
-    )
-    classes = _table(
-        ("class", "spans", "live", "free", "live bytes", "occupancy"),
-        [
-            (
-                escape(class_name(c)),
-                f"{c.spans:,}",
-                f"{c.live:,}",
-                f"{c.free:,}",
-                f"{c.live_bytes:,}",
-                _BAR.format(percent=100 * c.occupancy),
-            )
-            for c in busiest(s.classes)
-        ],
-    )
-    return f"<div><p>{escape(repr(s))}</p>{ledger}{classes}</div>"
+    m, top = s.memstats, busiest(s.classes)
+    if m.sys is None:
+        return svg.frame(svg.note(asked_line(m)), class_grid(top))
+    arenas = f"{len(s.arenas)} arena{'s' * (len(s.arenas) != 1)}"
+    counts = f"· {m.mallocs:,} allocated, {m.frees:,} freed · {arenas}"
+    head = svg.heading(f"{m.heap_objects:,} blocks live", counts)
+    ledger = ledger_grid(ledger_lines(m, s.classes))
+    return svg.frame(head, ledger, svg.heading("The busiest classes"), class_grid(top))
+
+
+def diff_html(d: SnapshotDiff) -> str:
+    m, top = d.memstats, busiest(d.classes)
+    seconds = f"in {d.nanoseconds / 1e9:.3f} s"
+    if m.sys is None:
+        parts = [svg.heading(seconds, asked_line(m))]
+    else:
+        counts = f"{seconds}: {m.mallocs:,} allocated, {m.frees:,} freed"
+        parts = [svg.heading(f"{m.heap_objects:+,} blocks", counts)]
+        parts.append(change_grid(ledger_lines(m)))
+    if top:
+        parts.append(svg.heading("The classes that changed most"))
+        parts.append(class_change_grid(top))
+    key = [("cm", "grew"), ("cl", "shrank")]
+    return svg.frame(*parts, svg.key(key), svg.note("paler: free slots"))

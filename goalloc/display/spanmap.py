@@ -75,7 +75,7 @@ def span_map_html(m: SpanMap) -> str:
     body = ""
     for i, span in enumerate(shown):
         x, y = i % _TILES * (_TILE + _GAP), i // _TILES * step
-        body += svg.label(x, y + 9, f"{span.start:#x}  {span.alloc_count}/{span.nelems}")
+        body += svg.label(x, y + 9, f"{span.start:#x} · {span.alloc_count} of {span.nelems}")
         body += _tile(span, css, x, y + _CAPTION, per_line, cell, tall)
     width = _TILES * (_TILE + _GAP) - _GAP
     chart = svg.picture(width, -(-len(shown) // _TILES) * step, name, body)

@@ -1,0 +1,73 @@
+"""Lists of records that show as a table: with print(), and in a notebook.  Else they are lists."""
+
+from __future__ import annotations
+
+from .stats import Arena, ClassStats, Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .sizes import SizeClass
+
+
+class ClassTable(list[ClassStats]):
+    """The span classes of a heap."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        from .display.classtable import class_table_text
+
+        return class_table_text(self)
+
+    def _repr_html_(self) -> str:
+        from .display.classtable import class_table_html
+
+        return class_table_html(self)
+
+
+class SpanTable(list[Span]):
+    """Spans of a heap, by address."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        from .display.lists import spans_text
+
+        return spans_text(self)
+
+    def _repr_html_(self) -> str:
+        from .display.lists import spans_html
+
+        return spans_html(self)
+
+
+class ArenaTable(list[Arena]):
+    """The arenas of a heap, by address."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        from .display.lists import arenas_text
+
+        return arenas_text(self)
+
+    def _repr_html_(self) -> str:
+        from .display.lists import arenas_html
+
+        return arenas_html(self)
+
+
+class SizeTable(list["SizeClass"]):
+    """The size classes."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        from .display.sizetable import sizes_text
+
+        return sizes_text(self)
+
+    def _repr_html_(self) -> str:
+        from .display.sizetable import sizes_html
+
+        return sizes_html(self)
