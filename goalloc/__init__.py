@@ -19,6 +19,8 @@ __all__ = [
     "InstallError",
     "MemStats",
     "MemoryBill",
+    "MemoryTimeline",
+    "Moment",
     "SizeClass",
     "Snapshot",
     "SnapshotDiff",
@@ -35,6 +37,7 @@ __all__ = [
     "memory_limit",
     "memstats",
     "mode",
+    "record",
     "scavenge_delay",
     "set_memory_limit",
     "set_scavenge_delay",
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from .sizes import SizeClass, size_class_of, size_classes
     from .snapshots import Snapshot, SnapshotDiff
     from .stats import Arena, BySize, ClassStats, MemStats, Span
+    from .timeline import MemoryTimeline, Moment, record
 
 # Which module each name comes from.  Types are told above, where no import is paid for.
 _HOME = {
@@ -88,6 +92,7 @@ _HOME = {
     "sizes": "SizeClass size_class_of size_classes",
     "snapshots": "Snapshot SnapshotDiff",
     "stats": "Arena BySize ClassStats MemStats Span",
+    "timeline": "MemoryTimeline Moment record",
 }
 
 

@@ -55,4 +55,5 @@ SpanFields = namedtuple(
 ArenaFields = namedtuple("ArenaFields", "start size pages_in_use pages_mapped linear")
 ResidentFields = namedtuple("ResidentFields", "rss heap files brk stack anonymous")
 MemoryBillFields = namedtuple("MemoryBillFields", "memstats classes resident")
+MomentFields = namedtuple("MomentFields", "seconds rss held live")
 SnapshotDiffFields = namedtuple("SnapshotDiffFields", "nanoseconds memstats classes")

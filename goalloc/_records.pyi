@@ -105,6 +105,12 @@ class MemoryBillFields(NamedTuple):
     classes: tuple[ClassStats, ...]
     resident: Resident | None
 
+class MomentFields(NamedTuple):
+    seconds: float
+    rss: int
+    held: int | None
+    live: int | None
+
 class SnapshotDiffFields(NamedTuple):
     nanoseconds: int
     memstats: MemStats

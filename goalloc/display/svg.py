@@ -61,7 +61,10 @@ vertical-align:middle;max-width:none;color:inherit;background:none}
 .goalloc .o0{fill-opacity:.3}.goalloc .o1{fill-opacity:.45}.goalloc .o2{fill-opacity:.6}
 .goalloc .o3{fill-opacity:.78}.goalloc .g{stroke:var(--ga-line);fill:none}
 .goalloc path:hover,.goalloc rect.h:hover{stroke:var(--ga-fg);stroke-width:1}
-.goalloc .q{pointer-events:none}
+.goalloc .q{pointer-events:none}.goalloc .n{fill-opacity:0}
+.goalloc .kc1,.goalloc .kc2,.goalloc .kc4{fill:none;stroke-width:1.8;stroke-linejoin:round}
+.goalloc .kc1{stroke:var(--ga-1)}.goalloc .kc2{stroke:var(--ga-2)}.goalloc .kc4{stroke:var(--ga-4)}
+.goalloc .m{stroke:var(--ga-dim);stroke-dasharray:2 2}
 """
 
 
