@@ -14,18 +14,22 @@ __all__ = [
     "ArenaMap",
     "BySize",
     "ClassStats",
+    "Frame",
     "Heap",
     "HeapError",
+    "HeapProfile",
     "InstallError",
     "MemStats",
     "MemoryBill",
     "MemoryTimeline",
     "Moment",
+    "Sample",
     "SizeClass",
     "Snapshot",
     "SnapshotDiff",
     "Span",
     "SpanMap",
+    "Thread",
     "arenas",
     "check",
     "class_stats",
@@ -37,6 +41,7 @@ __all__ = [
     "memory_limit",
     "memstats",
     "mode",
+    "read_profile",
     "record",
     "scavenge_delay",
     "set_memory_limit",
@@ -72,6 +77,9 @@ if TYPE_CHECKING:
         span_of,
         spans,
     )
+    from .profiles.pprof_read import read_profile
+    from .profiles.profile import HeapProfile
+    from .profiles.records import Frame, Sample, Thread
     from .sizes import SizeClass, size_class_of, size_classes
     from .snapshots import Snapshot, SnapshotDiff
     from .stats import Arena, BySize, ClassStats, MemStats, Span
@@ -89,6 +97,9 @@ _HOME = {
         "arenas check class_stats free_os_memory get_include memory_bill memory_limit memstats "
         "scavenge_delay set_memory_limit set_scavenge_delay snapshot span_of spans"
     ),
+    "profiles.pprof_read": "read_profile",
+    "profiles.profile": "HeapProfile",
+    "profiles.records": "Frame Sample Thread",
     "sizes": "SizeClass size_class_of size_classes",
     "snapshots": "Snapshot SnapshotDiff",
     "stats": "Arena BySize ClassStats MemStats Span",

@@ -57,3 +57,21 @@ ResidentFields = namedtuple("ResidentFields", "rss heap files brk stack anonymou
 MemoryBillFields = namedtuple("MemoryBillFields", "memstats classes resident")
 MomentFields = namedtuple("MomentFields", "seconds rss held live")
 SnapshotDiffFields = namedtuple("SnapshotDiffFields", "nanoseconds memstats classes")
+FrameFields = namedtuple(
+    "FrameFields", "function filename line module first_line", defaults=("", 0)
+)
+ThreadFields = namedtuple("ThreadFields", "id name")
+SampleFields = namedtuple(
+    "SampleFields",
+    "stack size domain thread "
+    "alloc_objects alloc_space inuse_objects inuse_space peak_objects peak_space",
+)
+TopRowFields = namedtuple("TopRowFields", "name flat flat_percent sum_percent cum cum_percent")
+ProfileTablesFields = namedtuple(
+    "ProfileTablesFields", "functions locations threads stacks keys counts"
+)
+AboutFields = namedtuple(
+    "AboutFields",
+    "rate time_ns peak_time_ns dropped_samples truncated_stacks memory has_peak base program note",
+    defaults=(0, 0, 0, 0, 0, 0, True, None, "", ""),
+)

@@ -1,6 +1,8 @@
+from array import array
 from typing import Any, NamedTuple, TypeAlias
 
 from .bill import Resident
+from .profiles.records import Frame, Thread
 from .stats import BySize, ClassStats, MemStats
 
 # An int that is None in wrap mode.  Not `int | None`: whoever never wraps would have to ask each time.
@@ -115,3 +117,54 @@ class SnapshotDiffFields(NamedTuple):
     nanoseconds: int
     memstats: MemStats
     classes: tuple[ClassStats, ...]
+
+class FrameFields(NamedTuple):
+    function: str
+    filename: str
+    line: int
+    module: str = ""
+    first_line: int = 0
+
+class ThreadFields(NamedTuple):
+    id: int
+    name: str
+
+class SampleFields(NamedTuple):
+    stack: tuple[Frame, ...]
+    size: int
+    domain: str
+    thread: Thread
+    alloc_objects: int
+    alloc_space: int
+    inuse_objects: int
+    inuse_space: int
+    peak_objects: int | None
+    peak_space: int | None
+
+class TopRowFields(NamedTuple):
+    name: str
+    flat: int
+    flat_percent: float
+    sum_percent: float
+    cum: int
+    cum_percent: float
+
+class ProfileTablesFields(NamedTuple):
+    functions: tuple[tuple[str, str, int, str], ...]
+    locations: tuple[tuple[int, int], ...]
+    threads: tuple[Thread, ...]
+    stacks: tuple[tuple[int, ...], ...]
+    keys: tuple[array[int], ...]
+    counts: tuple[array[int], ...]
+
+class AboutFields(NamedTuple):
+    rate: int = 0
+    time_ns: int = 0
+    peak_time_ns: int = 0
+    dropped_samples: int = 0
+    truncated_stacks: int = 0
+    memory: int = 0
+    has_peak: bool = True
+    base: tuple[int, ...] | None = None
+    program: str = ""
+    note: str = ""

@@ -1,0 +1,144 @@
+"""Profiles made of profiles: differences, sums and parts."""
+
+from __future__ import annotations
+
+import re
+from array import array
+
+from .profile import About, HeapProfile
+from .records import DOMAINS
+from .tables import Builder, Tables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .profile import _Pattern
+    from .records import Frame, Sample, Thread
+
+
+def _take_profile(value: object, method: str) -> HeapProfile:
+    if not isinstance(value, HeapProfile):
+        raise TypeError(f"{method}() takes a HeapProfile, not {type(value).__name__}")
+    return value
+
+
+def difference(profile: HeapProfile, base: HeapProfile) -> HeapProfile:
+    """profile - base; samples that have not changed are left out."""
+    _take_profile(base, "diff")
+    builder = Builder()
+    builder.add_tables(profile._tables)
+    builder.add_tables(base._tables, -1, threads=_renamed(profile._tables, base._tables))
+    tables = builder.build(zeros=False)
+    a, b = profile.about, base.about
+    about = a._replace(
+        dropped_samples=max(a.dropped_samples - b.dropped_samples, 0),
+        truncated_stacks=max(a.truncated_stacks - b.truncated_stacks, 0),
+        has_peak=a.has_peak and b.has_peak,
+        base=tuple(map(sum, base._tables.counts)),
+        note=a.note or b.note,
+    )
+    return HeapProfile(tables, about)
+
+
+def _renamed(tables: Tables, base: Tables) -> list[Thread]:
+    """The threads of base, named as in tables: names change, and are lost when a thread ends."""
+    by_id = {t.id: t for t in tables.threads if t.id}
+    if len(by_id) < sum(1 for t in tables.threads if t.id):
+        return list(base.threads)  # an id was used again: only names tell threads apart
+    return [by_id.get(t.id, t) for t in base.threads]
+
+
+def merged(profiles: Sequence[HeapProfile]) -> HeapProfile:
+    """The sum of at least one."""
+    builder = Builder()
+    for profile in profiles:
+        builder.add_tables(_take_profile(profile, "merge")._tables)
+    abouts = [p.about for p in profiles]
+    bases = [a.base for a in abouts if a.base is not None]
+    about = About(
+        rate=max(a.rate for a in abouts),
+        time_ns=max(a.time_ns for a in abouts),
+        peak_time_ns=max(a.peak_time_ns for a in abouts),
+        dropped_samples=sum(a.dropped_samples for a in abouts),
+        truncated_stacks=sum(a.truncated_stacks for a in abouts),
+        memory=sum(a.memory for a in abouts),
+        has_peak=all(a.has_peak for a in abouts),
+        base=tuple(map(sum, zip(*bases))) if bases else None,
+        program=", ".join(dict.fromkeys(a.program for a in abouts if a.program)),
+        note=" ".join(dict.fromkeys(a.note for a in abouts if a.note)),
+    )
+    return HeapProfile(builder.build(), about)
+
+
+def filtered(
+    profile: HeapProfile,
+    predicate: Callable[[Sample], object] | None,
+    frames: Mapping[str, _Pattern | None],
+    thread: _Pattern | int | None,
+    domain: str | Iterable[str] | None,
+    min_size: int | None,
+    max_size: int | None,
+) -> HeapProfile:
+    tables = profile._tables
+    stacks, sizes, domains, threads = tables.keys
+    rows: Iterable[int] = range(len(stacks))
+    for which, pattern in frames.items():
+        if pattern is not None:
+            found = _stacks_with(profile, which, pattern)
+            rows = [i for i in rows if stacks[i] in found]
+    if thread is not None:
+        wanted = _threads(tables.threads, thread)
+        rows = [i for i in rows if threads[i] in wanted]
+    if domain is not None:
+        numbers = _domains(domain)
+        rows = [i for i in rows if domains[i] in numbers]
+    if min_size is not None:
+        rows = [i for i in rows if sizes[i] >= min_size]
+    if max_size is not None:
+        rows = [i for i in rows if sizes[i] <= max_size]
+    if predicate is not None:
+        samples = profile.samples
+        rows = [i for i in rows if predicate(samples[i])]
+    rows = list(rows)
+    about = profile.about
+    if about.base is not None:  # of what part of the base it is a difference is not known any more
+        about = about._replace(base=(0,) * len(about.base))
+    keys = tuple(array("q", map(column.__getitem__, rows)) for column in tables.keys)
+    counts = tuple(array("q", map(column.__getitem__, rows)) for column in tables.counts)
+    return HeapProfile(tables._replace(keys=keys, counts=counts), about)
+
+
+def _compiled(pattern: _Pattern, what: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{what} is no regular expression: {pattern!r}: {error}") from None
+
+
+def _stacks_with(profile: HeapProfile, which: str, pattern: _Pattern) -> set[int]:
+    """The stacks that have a frame in which the pattern is found."""
+    search = _compiled(pattern, which).search
+    tests: dict[str, Callable[[Frame], object]] = {
+        "function": lambda frame: search(frame.function) or search(frame.qualified),
+        "file": lambda frame: search(frame.filename),
+        "module": lambda frame: search(frame.module),
+    }
+    test = tests[which]
+    hit = {i for i, frame in enumerate(profile._frames()) if test(frame)}
+    return {i for i, stack in enumerate(profile._tables.stacks) if not hit.isdisjoint(stack)}
+
+
+def _threads(threads: Sequence[Thread], wanted: _Pattern | int) -> set[int]:
+    if isinstance(wanted, int):
+        return {i for i, thread in enumerate(threads) if thread.id == wanted}
+    search = _compiled(wanted, "thread").search
+    return {i for i, thread in enumerate(threads) if search(str(thread))}
+
+
+def _domains(wanted: str | Iterable[str]) -> set[int]:
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    for name in names:
+        if name not in DOMAINS[:3]:
+            raise ValueError(f"no domain {name!r}; there are {', '.join(DOMAINS[:3])}")
+    return {DOMAINS.index(name) for name in names}

@@ -1,0 +1,32 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from _thread import get_ident
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import AnyStr
+
+
+def write_whole(path: str | os.PathLike[str], data: AnyStr) -> None:
+    """Writes a file beside it and renames that; what is no ordinary file is written to directly."""
+    content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+    target = os.fspath(path)
+    if os.path.exists(target) and not os.path.isfile(target):  # a pipe, /dev/stdout
+        with open(target, "wb") as file:
+            file.write(content)
+        return
+    target = os.path.realpath(target)
+    beside = f"{target}.{os.getpid()}.{get_ident()}.tmp"
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+        os.replace(beside, target)
+    except BaseException:
+        try:
+            os.unlink(beside)
+        except OSError:
+            pass
+        raise

@@ -1,0 +1,314 @@
+// An icicle of the tree of calls, drawn into `root` from `data` (flamegraph.py says what is in it).
+// Nothing is global, nothing is fetched; names become text only, never markup.
+function goallocFlame(root, data) {
+  "use strict";
+  const KINDS = { inuse: "in use", alloc: "allocated", peak: "at the peak", temporary: "temporary" };
+  const UNITS = { space: "bytes", objects: "blocks" };
+  const ROW = 18;
+  const LEAST = 0.5; // pixels: what is narrower is not drawn until it is zoomed into
+  const LETTER = 6.7; // width of a letter in pixels, a little more than it is
+  const SVG = "http://www.w3.org/2000/svg";
+  // Paul Tol's "light" colours and the red and blue of ColorBrewer's RdBu: both are made to be told
+  // apart by the colour-blind.  Text on them is dark, but on the ends of the second.
+  const FILLS = ["#77aadd", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00", "#eedd88", "#ee8866", "#ffaabb"];
+  const SHADES = ["#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b"];
+
+  const count = data.parents.length;
+  const depth = new Int32Array(count);
+  for (let i = 1; i < count; i++) depth[i] = depth[data.parents[i]] + 1;
+  const [kind, unit] = data.index.split("_");
+  const state = { kind, unit, zoom: 0, focus: 0, query: "" };
+  const cache = {};
+  let drawn = new Map(); // node -> its <g>
+  let view; // the layout on show
+
+  function ownOf(kind, unit) {
+    if (kind !== "temporary") return data.own[`${kind}_${unit}`];
+    const inuse = data.own[`inuse_${unit}`];
+    return data.own[`alloc_${unit}`].map((n, i) => n - inuse[i]);
+  }
+
+  // For one value: own and total of each node, its width (in a difference of absolute values, so that
+  // what has grown does not hide what has shrunk) and where it starts.
+  function layout(kind, unit) {
+    const key = `${kind}_${unit}`;
+    if (cache[key]) return cache[key];
+    const own = ownOf(kind, unit);
+    const total = Float64Array.from(own);
+    const width = Float64Array.from(own, Math.abs);
+    for (let i = count - 1; i > 0; i--) {
+      total[data.parents[i]] += total[i];
+      width[data.parents[i]] += width[i];
+    }
+    const start = new Float64Array(count);
+    const next = new Float64Array(count);
+    for (let i = 1; i < count; i++) {
+      const parent = data.parents[i];
+      start[i] = next[i] = next[parent];
+      next[parent] += width[i];
+    }
+    return (cache[key] = { own, total, width, start });
+  }
+
+  function formatted(n, unit) {
+    const plus = data.diff && n > 0 ? "+" : "";
+    if (unit === "objects") return plus + n.toLocaleString("en");
+    for (const [size, name] of [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [1024, "KiB"]])
+      if (Math.abs(n) >= size) return `${plus}${(n / size).toFixed(1)} ${name}`;
+    return `${plus}${n} B`;
+  }
+
+  function percent(n) {
+    const whole = data.base[`${state.kind}_${state.unit}`] || view.width[0];
+    return whole ? `${((100 * n) / whole).toFixed(1)} %` : "";
+  }
+
+  const nameOf = (node) => data.names[data.groups[node]];
+  const childrenOf = (node) => [...drawn.keys()].filter((i) => i && data.parents[i] === node);
+
+  function element(tag, properties, ...children) {
+    const made = document.createElement(tag);
+    Object.assign(made, properties);
+    made.append(...children);
+    return made;
+  }
+
+  function drawing(tag, attributes) {
+    const made = document.createElementNS(SVG, tag);
+    for (const name in attributes) made.setAttribute(name, attributes[name]);
+    return made;
+  }
+
+  // ---- what is around the picture
+
+  function choices(label, options, chosen, choose) {
+    const buttons = Object.entries(options).map(([value, text]) => {
+      const button = element("button", { type: "button", textContent: text });
+      button.setAttribute("aria-pressed", value === chosen);
+      button.onclick = () => {
+        for (const other of buttons) other.setAttribute("aria-pressed", other === button);
+        choose(value);
+      };
+      return button;
+    });
+    const group = element("span", { className: "goalloc-choices" }, ...buttons);
+    group.setAttribute("role", "group");
+    group.setAttribute("aria-label", label);
+    return group;
+  }
+
+  const kinds = { ...KINDS };
+  if (!data.own.peak_space) delete kinds.peak;
+  const search = element("input", { type: "search", placeholder: "search (/)" });
+  search.setAttribute("aria-label", "search for functions");
+  const reset = element("button", { type: "button", textContent: "whole", disabled: true });
+  const status = element("div", { className: "goalloc-status" });
+  status.setAttribute("aria-live", "polite");
+  const tip = element("div", { className: "goalloc-tip", hidden: true });
+  const svg = drawing("svg", { role: "tree", "aria-label": "flame graph: arrows move, Enter zooms, Escape shows the whole" });
+  const bar = element(
+    "div",
+    { className: "goalloc-bar" },
+    choices("which blocks", kinds, state.kind, (value) => update({ kind: value })),
+    choices("unit", UNITS, state.unit, (value) => update({ unit: value })),
+    search,
+    reset,
+  );
+  const notes = element("div", { className: "goalloc-notes" }, ...data.notes.map((text) => element("div", { textContent: text })));
+
+  // ---- the picture
+
+  function colour(node) {
+    if (!node) return "#dddddd";
+    if (!data.diff) return FILLS[data.hues[data.groups[node]] % FILLS.length];
+    const share = view.width[node] ? view.total[node] / view.width[node] : 0;
+    return SHADES[Math.round(4 + 4 * share)];
+  }
+
+  function labelFor(node, pixels) {
+    const room = Math.floor((pixels - 6) / LETTER);
+    if (room < 2) return "";
+    const full = nameOf(node);
+    if (full.length <= room) return full;
+    const short = data.shorts[data.groups[node]];
+    return short.length <= room ? short : `${short.slice(0, room - 1)}…`;
+  }
+
+  function described(node) {
+    const where = data.places[data.groups[node]];
+    const lines = [nameOf(node)];
+    if (where) lines.push(where);
+    const { own, total } = view;
+    lines.push(`${KINDS[state.kind]}: ${formatted(total[node], state.unit)} (${percent(total[node])}), own ${formatted(own[node], state.unit)}`);
+    for (const kind in kinds) {
+      const [bytes, blocks] = ["space", "objects"].map((unit) => formatted(layout(kind, unit).total[node], unit));
+      lines.push(`${KINDS[kind]}: ${bytes} in ${blocks} blocks`);
+    }
+    return lines;
+  }
+
+  function matcher() {
+    if (!state.query) return null;
+    try {
+      const pattern = new RegExp(state.query, "i");
+      return (node) => pattern.test(nameOf(node)) || pattern.test(data.places[data.groups[node]]);
+    } catch {
+      const text = state.query.toLowerCase();
+      return (node) => nameOf(node).toLowerCase().includes(text);
+    }
+  }
+
+  // The nodes to draw, each with its place: those inside of the zoomed one, and the way to it.
+  function visible(pixels) {
+    const places = new Map();
+    for (let node = state.zoom; ; node = data.parents[node]) {
+      places.set(node, [0, pixels]);
+      if (!node) break;
+    }
+    const way = new Set(places.keys());
+    const scale = pixels / view.width[state.zoom];
+    const offset = view.start[state.zoom];
+    for (let i = state.zoom + 1; i < count; i++) {
+      const parent = data.parents[i];
+      if (way.has(i) || !places.has(parent) || (way.has(parent) && parent !== state.zoom)) continue;
+      const wide = view.width[i] * scale;
+      if (wide >= LEAST) places.set(i, [(view.start[i] - offset) * scale, wide]);
+    }
+    return places;
+  }
+
+  function drawNode(node, [x, wide], hit) {
+    const fill = colour(node);
+    const group = drawing("g", { "data-node": node, role: "treeitem", tabindex: node === state.focus ? 0 : -1, "aria-level": depth[node] + 1 });
+    group.setAttribute("aria-label", `${nameOf(node)}, ${formatted(view.total[node], state.unit)}, ${percent(view.total[node])}`);
+    if (hit === false || depth[node] < depth[state.zoom]) group.classList.add("goalloc-dim");
+    const y = depth[node] * ROW;
+    group.append(drawing("rect", { x, y, width: Math.max(wide - 0.5, LEAST), height: ROW - 1, fill }));
+    const label = labelFor(node, wide);
+    if (label) {
+      const ends = fill === SHADES[0] || fill === SHADES[8];
+      const text = drawing("text", { x: x + 3, y: y + ROW - 6, fill: ends ? "#ffffff" : "#111111" });
+      text.textContent = label;
+      group.append(text);
+    }
+    return group;
+  }
+
+  function draw() {
+    view = layout(state.kind, state.unit);
+    const hadFocus = svg.contains(document.activeElement);
+    const pixels = root.clientWidth || 800;
+    const places = view.width[0] ? visible(pixels) : new Map();
+    if (!places.has(state.focus)) state.focus = state.zoom;
+    const matches = matcher();
+    drawn = new Map();
+    let deepest = 0;
+    for (const [node, place] of places) {
+      drawn.set(node, drawNode(node, place, matches ? matches(node) : null));
+      deepest = Math.max(deepest, depth[node]);
+    }
+    svg.setAttribute("width", pixels);
+    svg.setAttribute("height", (deepest + 1) * ROW);
+    svg.replaceChildren(...drawn.values());
+    reset.disabled = !state.zoom;
+    status.textContent = summary(matches);
+    if (hadFocus) drawn.get(state.focus)?.focus();
+  }
+
+  // What is matched counts once, however deep: the outermost match of each stack.
+  function summary(matches) {
+    if (!view.width[0]) return `nothing ${KINDS[state.kind]}`;
+    const zoomed = state.zoom ? `${nameOf(state.zoom)}: ` : "";
+    let text = `${zoomed}${formatted(view.total[state.zoom], state.unit)}${state.unit === "objects" ? " blocks" : ""} ${KINDS[state.kind]}`;
+    if (!matches) return text;
+    const inside = new Uint8Array(count);
+    let sum = 0;
+    for (let i = 1; i < count; i++) {
+      inside[i] = inside[data.parents[i]];
+      if (inside[i] || !matches(i)) continue;
+      inside[i] = 1;
+      sum += view.total[i];
+    }
+    return `${text}; found: ${formatted(sum, state.unit)} (${percent(sum)})`;
+  }
+
+  function update(changes) {
+    Object.assign(state, changes);
+    tip.hidden = true;
+    draw();
+  }
+
+  // ---- what the reader does
+
+  function nodeAt(event) {
+    const group = event.target.closest?.("g[data-node]");
+    return group ? Number(group.dataset.node) : -1;
+  }
+
+  function showTip(node, x, y) {
+    tip.replaceChildren(...described(node).map((text) => element("div", { textContent: text })));
+    tip.hidden = false;
+    const box = root.getBoundingClientRect();
+    tip.style.left = `${Math.max(0, Math.min(x - box.left + 12, box.width - tip.offsetWidth))}px`;
+    tip.style.top = `${y - box.top + 16}px`;
+  }
+
+  function focusOn(node) {
+    const group = drawn.get(node);
+    if (!group) return;
+    drawn.get(state.focus)?.setAttribute("tabindex", -1);
+    state.focus = node;
+    group.setAttribute("tabindex", 0);
+    group.focus();
+  }
+
+  function neighbour(step) {
+    if (!state.focus) return 0;
+    const siblings = childrenOf(data.parents[state.focus]);
+    return siblings[siblings.indexOf(state.focus) + step] ?? state.focus;
+  }
+
+  const KEYS = {
+    ArrowUp: () => focusOn(data.parents[state.focus]),
+    ArrowDown: () => focusOn(childrenOf(state.focus)[0] ?? state.focus),
+    ArrowLeft: () => focusOn(neighbour(-1)),
+    ArrowRight: () => focusOn(neighbour(1)),
+    Enter: () => update({ zoom: state.focus }),
+    " ": () => update({ zoom: state.focus }),
+    Escape: () => update({ zoom: 0, focus: 0 }),
+    "/": () => search.focus(),
+  };
+
+  svg.addEventListener("click", (event) => {
+    const node = nodeAt(event);
+    if (node >= 0) update({ zoom: node, focus: node });
+  });
+  svg.addEventListener("keydown", (event) => {
+    const act = !event.ctrlKey && !event.metaKey && !event.altKey && KEYS[event.key];
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  });
+  svg.addEventListener("mousemove", (event) => {
+    const node = nodeAt(event);
+    if (node < 0) tip.hidden = true;
+    else showTip(node, event.clientX, event.clientY);
+  });
+  svg.addEventListener("mouseleave", () => (tip.hidden = true));
+  svg.addEventListener("focusin", (event) => {
+    const node = nodeAt(event);
+    const box = event.target.getBoundingClientRect();
+    if (node >= 0 && event.target.matches(":focus-visible")) showTip(node, box.left, box.bottom - 12);
+  });
+  svg.addEventListener("focusout", () => (tip.hidden = true));
+  search.addEventListener("input", () => update({ query: search.value }));
+  search.addEventListener("keydown", (event) => event.stopPropagation());
+  reset.addEventListener("click", () => update({ zoom: 0, focus: 0 }));
+
+  root.replaceChildren(bar, status, svg, notes, tip);
+  draw();
+  new ResizeObserver(() => {
+    if (root.clientWidth && root.clientWidth !== Number(svg.getAttribute("width"))) draw();
+  }).observe(root);
+}

@@ -1,0 +1,56 @@
+"""What the frames of a profile are summed by: functions, lines, files or modules."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .values import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from .profile import HeapProfile
+    from .records import Frame
+
+BY = ("function", "line", "file", "module")
+
+
+class Groups(NamedTuple):
+    of_location: list[int]  # the group of each location of the profile
+    names: list[str]
+    frames: list[Frame]  # one frame of each group, for its file and line
+
+
+def _key(frame: Frame, by: str) -> Hashable:
+    if by == "function":
+        return frame.qualified, frame.filename
+    if by == "line":
+        return frame.qualified, frame.filename, frame.line
+    return frame.filename if by == "file" else frame.module
+
+
+def _name(frame: Frame, by: str) -> str:
+    if by == "function":
+        return frame.qualified
+    if by == "line":
+        return f"{frame.qualified} {frame.filename}:{frame.line}"
+    return (frame.filename if by == "file" else frame.module) or frame.function
+
+
+def group(profile: HeapProfile, by: str) -> Groups:
+    if by not in BY:
+        raise ValueError(f"cannot sum by {by!r}; there are {', '.join(BY)}")
+    found: dict[Hashable, int] = {}
+    groups = Groups([], [], [])
+    for frame in profile._frames():
+        # A frame without file or module stands for itself.
+        name = _name(frame, by)
+        key = _key(frame, by) or name
+        number = found.get(key)
+        if number is None:
+            number = found[key] = len(groups.names)
+            groups.names.append(printable(name))
+            groups.frames.append(frame)
+        groups.of_location.append(number)
+    return groups
