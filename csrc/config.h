@@ -83,6 +83,7 @@
 #define GA_SEAMS_MAX 8192 /* moves leave mappings behind, and a process has 65530 (vm.max_map_count) */
 
 #define GA_PROFILE_MEMORY_MAX (128 * GA_MIB) /* what the profile may take for its own structures */
+#define GA_DEBUG_CHECK_EVERY 100000 /* operations: a check of a whole heap takes milliseconds */
 
 #define GA_LINEAR_SIZE_DEFAULT ((size_t)64 << 30) /* bytes reserved for the linear layout */
 

@@ -19,45 +19,54 @@ static bool is_noscan(const void *p) {
     return s != NULL && spanclass_noscan(s->spanclass);
 }
 
+/* Blocks of ours that are not noscan are Python's. */
+static void expect_noscan(const void *p, enum ga_call call) {
+    struct mspan *s = mheap_span_of_heap(heap, (uintptr_t)p);
+    if (GA_UNLIKELY(s != NULL && !spanclass_noscan(s->spanclass) && pyhook.debug == NULL))
+        domain_throw("mem or obj", p, DOMAIN_API, call);
+}
+
 /* ---- the functions -------------------------------------------------------------------------- */
 
-static void *api_malloc(size_t size, int noscan) {
+GA_INLINE void *alloc_from(struct mcache *c, size_t align, size_t size, bool zero) {
+    if (GA_UNLIKELY(pyhook.debug != NULL))
+        return zero         ? debug_calloc(pyhook.debug, c, 1, size, DOMAIN_API)
+               : align == 1 ? debug_malloc(pyhook.debug, c, size, DOMAIN_API)
+                            : debug_memalign(pyhook.debug, c, align, size, DOMAIN_API);
+    return zero         ? ga_calloc(heap, c, 1, size, true)
+           : align == 1 ? ga_malloc(heap, c, size, true)
+                        : ga_memalign(heap, c, align, size, true);
+}
+
+GA_INLINE void *alloc(size_t align, size_t size, bool zero) {
     struct mcache *c = thread_enter_slow();
-    void *p = ga_malloc(heap, c, least(size, noscan), true);
+    void *p = alloc_from(c, align, size, zero);
     thread_leave_slow(c);
     if (GA_UNLIKELY(p == NULL)) { /* closed, or out of memory */
         c = orphan_enter();
-        p = ga_malloc(heap, c, least(size, noscan), true);
+        p = alloc_from(c, align, size, zero);
         thread_leave_slow(c);
     }
     return p;
 }
+
+static void *api_malloc(size_t size, int noscan) { return alloc(1, least(size, noscan), false); }
 
 static void *api_calloc(size_t nmemb, size_t size, int noscan) {
     size_t nbytes;
     if (__builtin_mul_overflow(nmemb, size, &nbytes))
         return NULL;
-    struct mcache *c = thread_enter_slow();
-    void *p = ga_calloc(heap, c, 1, least(nbytes, noscan), true);
-    thread_leave_slow(c);
-    if (GA_UNLIKELY(p == NULL)) {
-        c = orphan_enter();
-        p = ga_calloc(heap, c, 1, least(nbytes, noscan), true);
-        thread_leave_slow(c);
-    }
-    return p;
+    return alloc(1, least(nbytes, noscan), true);
 }
 
 static void *api_aligned_alloc(size_t align, size_t size) {
-    struct mcache *c = thread_enter_slow();
-    void *p = ga_memalign(heap, c, align, least(size, 0), true);
-    thread_leave_slow(c);
-    if (GA_UNLIKELY(p == NULL)) {
-        c = orphan_enter();
-        p = ga_memalign(heap, c, align, least(size, 0), true);
-        thread_leave_slow(c);
-    }
-    return p;
+    return alloc(align == 1 ? 8 : align, least(size, 0), false);
+}
+
+static void *realloc_in(struct mcache *c, void *p, size_t size, enum misuse *why) {
+    *why = MISUSE_NONE;
+    return pyhook.debug != NULL ? debug_realloc(pyhook.debug, c, p, size, DOMAIN_API, RING_RAW)
+                                : ga_realloc(heap, c, p, size, true, why);
 }
 
 static void *api_realloc(void *p, size_t size, int noscan) {
@@ -65,13 +74,14 @@ static void *api_realloc(void *p, size_t size, int noscan) {
         return api_malloc(size, noscan);
     if (!pyhook_owns(p))
         misuse_throw(heap, MISUSE_FOREIGN, "realloc", p);
+    expect_noscan(p, CALL_REALLOC);
     enum misuse why;
     struct mcache *c = thread_enter_slow();
-    void *q = ga_realloc(heap, c, p, least(size, noscan), true, &why);
+    void *q = realloc_in(c, p, least(size, noscan), &why);
     thread_leave_slow(c);
     if (GA_UNLIKELY(q == NULL && why == MISUSE_NONE)) {
         c = orphan_enter();
-        q = ga_realloc(heap, c, p, least(size, noscan), true, &why);
+        q = realloc_in(c, p, least(size, noscan), &why);
         thread_leave_slow(c);
     }
     if (GA_UNLIKELY(why != MISUSE_NONE))
@@ -84,12 +94,21 @@ static void api_free(void *p) {
         return;
     if (!pyhook_owns(p))
         misuse_throw(heap, MISUSE_FOREIGN, "free", p);
-    pyhook_free_raw(p);
+    expect_noscan(p, CALL_FREE);
+    if (GA_UNLIKELY(pyhook.debug != NULL)) {
+        struct mcache *c = thread_enter_slow();
+        debug_free(pyhook.debug, c, p, DOMAIN_API, RING_RAW);
+        thread_leave_slow(c);
+    } else {
+        pyhook_free_raw(p);
+    }
 }
 
 static size_t api_usable_size(const void *p) {
     if (!is_noscan(p))
         return 0;
+    if (GA_UNLIKELY(pyhook.debug != NULL))
+        return debug_peek(pyhook.debug, (void *)p, DOMAIN_API);
     enum misuse why;
     struct mcache *c = thread_enter_slow();
     size_t size = ga_usable_size(heap, c, (void *)p, &why);

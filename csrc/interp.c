@@ -237,12 +237,16 @@ void procs_prepare_fork(void) {
     mutex_lock(&h->stacks->lock);
     mutex_lock(&h->lock);
     mutex_lock(&h->specials.lock);
+    if (procs.more_lock != NULL)
+        mutex_lock(procs.more_lock);
     mutex_lock(&h->persistent.lock);
 }
 
 static void end_fork(bool child) {
     struct mheap *h = procs.heap;
     mutex_unlock(&h->persistent.lock);
+    if (procs.more_lock != NULL)
+        mutex_unlock(procs.more_lock);
     mutex_unlock(&h->specials.lock);
     mutex_unlock(&h->lock);
     mutex_unlock(&h->stacks->lock);

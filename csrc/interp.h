@@ -35,6 +35,7 @@ struct procs {
     struct mheap *heap;
     struct mutex lock;
     struct proc *_Atomic first;
+    struct mutex *more_lock; /* of a floor above, which fork takes too; or NULL */
     enum { TRUST_UNTESTED, TRUST_YES, TRUST_NO } trust;
 };
 

@@ -269,6 +269,8 @@ struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
         mheap_publish_locked(h, s, tiny ? GA_PAGE_TINY : spc);
     }
     mutex_unlock(&h->lock);
+    if (GA_UNLIKELY(h->wipe_spans) && s != NULL)
+        memset((void *)s->start_addr, 0, mspan_bytes(s));
     return s;
 }
 

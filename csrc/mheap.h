@@ -69,6 +69,7 @@ struct mheap {
     _Atomic uint64_t inuse_released; /* bytes given back inside of spans in use */
     _Atomic bool tight;  /* near the memory limit: nothing spare is kept */
     _Atomic bool active; /* something was freed since the scavenger last looked */
+    bool wipe_spans;     /* new spans of slots are zero: no slot holds what it held in another span; set once */
     void (*wake)(struct mheap *h); /* told when active becomes true; set once, or NULL */
 
     /* ---- by locks of their own ---- */

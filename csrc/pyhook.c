@@ -26,19 +26,6 @@ static __thread bool seen[DOMAINS] __attribute__((tls_model("initial-exec")));
 
 static bool is_serving(void) { return pyhook_is_serving(&pyhook); }
 
-/* ---- which cache ---------------------------------------------------------------------------- */
-
-GA_INLINE struct mcache *enter(PyMemAllocatorDomain domain) {
-    return domain == RAW ? thread_enter_slow() : interp_enter();
-}
-
-GA_INLINE void leave(PyMemAllocatorDomain domain, struct mcache *c) {
-    if (domain == RAW)
-        thread_leave_slow(c);
-    else
-        interp_leave(c);
-}
-
 /* ---- hot ------------------------------------------------------------------------------------ */
 
 static void *slow_malloc(PyMemAllocatorDomain domain, size_t size);
@@ -169,9 +156,9 @@ static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
         seen[domain] = true;
         return pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
     }
-    struct mcache *c = enter(domain);
+    struct mcache *c = pyhook_enter(domain);
     void *p = ga_malloc(&heap, c, domain_size(domain, size), domain == RAW);
-    leave(domain, c);
+    pyhook_leave(domain, c);
     if (p == NULL && !is_serving()) /* uninstalled just now: the cache was closed */
         p = pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
     return p;
@@ -181,17 +168,21 @@ static GA_NOINLINE void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, 
     if (!is_serving())
         return pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
     size_t nbytes = nelem * elsize; /* hook_calloc has seen that it is one */
-    struct mcache *c = enter(domain);
+    struct mcache *c = pyhook_enter(domain);
     void *p = ga_calloc(&heap, c, 1, domain_size(domain, nbytes), domain == RAW);
-    leave(domain, c);
+    pyhook_leave(domain, c);
     if (p == NULL && !is_serving())
         p = pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
     return p;
 }
 
+bool pyhook_owns(const void *p) { return arena_is_ours(&heap.map, (uintptr_t)p); }
+
+void pyhook_saw(PyMemAllocatorDomain domain) { seen[domain] = true; }
+
 /* p is in none of our arenas: it is the previous allocator's, or the process ends.  A debug build of
  * Python makes a few raw blocks through its debug hooks before we come below those. */
-static GA_COLD void expect_foreign(PyMemAllocatorDomain domain, const char *op, void *p) {
+GA_COLD void pyhook_expect_foreign(PyMemAllocatorDomain domain, const char *op, void *p) {
 #ifdef Py_DEBUG
     if (domain == RAW)
         return;
@@ -201,22 +192,42 @@ static GA_COLD void expect_foreign(PyMemAllocatorDomain domain, const char *op, 
         misuse_throw(&heap, MISUSE_FOREIGN, op, p);
 }
 
+void pyhook_forget_interp(PyMemAllocatorDomain domain, void *p) {
+    if (domain != RAW || atomic_load(&procs.first) == NULL)
+        return;
+    struct mspan *s = mheap_span_of_heap(&heap, (uintptr_t)p);
+    if (s != NULL && spanclass_sizeclass(s->spanclass) == 0) /* as any interpreter is */
+        interp_forget((uintptr_t)p, s->elemsize);
+}
+
+/* p is ours.  Raw blocks are noscan, those of mem and obj are not, and the fast paths of each find
+ * their own only; mem and obj share spans, and are told apart by debug.c only. */
+static void expect_domain(PyMemAllocatorDomain domain, enum ga_call call, void *p) {
+    struct mspan *s = mheap_span_of_heap(&heap, (uintptr_t)p);
+    if (s == NULL || spanclass_noscan(s->spanclass) == (domain == RAW))
+        return;
+    if (domain != RAW && !pyhook_raw_is_raw(&pyhook))
+        return;
+    struct mcache *c = pyhook_enter(domain);
+    enum misuse why = misuse_of(&heap, c, p);
+    pyhook_leave(domain, c);
+    if (why == MISUSE_NONE || why == MISUSE_DOMAIN)
+        domain_throw(domain == RAW ? "mem or obj" : "raw", p, (enum ga_domain)domain, call);
+}
+
 static GA_NOINLINE void slow_free(PyMemAllocatorDomain domain, void *p) {
     if (p == NULL)
         return;
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
-        expect_foreign(domain, "free", p);
+        pyhook_expect_foreign(domain, "free", p);
         pyhook.previous[domain].free(pyhook.previous[domain].ctx, p);
         return;
     }
-    if (domain == RAW && atomic_load(&procs.first) != NULL) {
-        struct mspan *s = mheap_span_of_heap(&heap, (uintptr_t)p);
-        if (s != NULL && spanclass_sizeclass(s->spanclass) == 0) /* as any interpreter is */
-            interp_forget((uintptr_t)p, s->elemsize);
-    }
-    struct mcache *c = enter(domain);
+    expect_domain(domain, CALL_FREE, p);
+    pyhook_forget_interp(domain, p);
+    struct mcache *c = pyhook_enter(domain);
     enum misuse why = ga_free(&heap, c, p);
-    leave(domain, c);
+    pyhook_leave(domain, c);
     if (GA_UNLIKELY(why != MISUSE_NONE))
         misuse_throw(&heap, why, "free", p);
 }
@@ -224,9 +235,9 @@ static GA_NOINLINE void slow_free(PyMemAllocatorDomain domain, void *p) {
 /* A block of ours that moves to the previous allocator. */
 static void *move_out(PyMemAllocatorDomain domain, void *p, size_t size) {
     enum misuse why;
-    struct mcache *c = enter(domain);
+    struct mcache *c = pyhook_enter(domain);
     size_t usable = ga_usable_size(&heap, c, p, &why);
-    leave(domain, c);
+    pyhook_leave(domain, c);
     if (why != MISUSE_NONE)
         misuse_throw(&heap, why, "realloc", p);
     void *q = pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
@@ -239,15 +250,16 @@ static void *move_out(PyMemAllocatorDomain domain, void *p, size_t size) {
 
 static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
-        expect_foreign(domain, "realloc", p);
+        pyhook_expect_foreign(domain, "realloc", p);
         return pyhook.previous[domain].realloc(pyhook.previous[domain].ctx, p, size);
     }
+    expect_domain(domain, CALL_REALLOC, p);
     if (!is_serving())
         return move_out(domain, p, size);
     enum misuse why;
-    struct mcache *c = enter(domain);
+    struct mcache *c = pyhook_enter(domain);
     void *q = ga_realloc(&heap, c, p, domain_size(domain, size), domain == RAW, &why);
-    leave(domain, c);
+    pyhook_leave(domain, c);
     if (GA_UNLIKELY(why != MISUSE_NONE))
         misuse_throw(&heap, why, "realloc", p);
     return q;
@@ -262,8 +274,6 @@ GA_INLINE void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size,
 }
 
 void pyhook_free_raw(void *p) { hook_free(RAW, p, LAYOUT_SPARSE); }
-
-bool pyhook_owns(const void *p) { return arena_is_ours(&heap.map, (uintptr_t)p); }
 
 /* ---- the functions in the table ------------------------------------------------------------- */
 
@@ -322,7 +332,7 @@ void *pyhook_arena_alloc(void *ctx, size_t size) {
     struct mcache *c = interp_enter_stacks();
     mcache_obey(c);
     void *p = stack_alloc(&heap, &c->stackcache, size);
-    leave(OBJ, c);
+    pyhook_leave(OBJ, c);
     return p;
 }
 
@@ -335,7 +345,7 @@ void pyhook_arena_free(void *ctx, void *p, size_t size) {
     struct mcache *c = interp_enter_stacks();
     mcache_obey(c);
     bool done = stack_free(&heap, &c->stackcache, p, size);
-    leave(OBJ, c);
+    pyhook_leave(OBJ, c);
     if (!done)
         misuse_throw(&heap, MISUSE_UNALLOCATED, "free", p);
 }
@@ -355,6 +365,8 @@ static void make_heap(void) {
     scavenger_set_delay(&heap, s.scavenge_delay_ns);
     mheap_set_memory_limit(&heap, s.memory_limit);
     background_init(&heap);
+    if (s.debug != 0 && (pyhook.debug = debug_new(&heap, s.debug)) != NULL)
+        procs.more_lock = &pyhook.debug->lock;
 }
 
 struct mheap *pyhook_heap(void) {
@@ -366,13 +378,16 @@ struct mheap *pyhook_heap(void) {
 /* ---- the table ------------------------------------------------------------------------------ */
 
 const PyMemAllocatorEx *pyhook_functions(PyMemAllocatorDomain domain) {
+    if (pyhook.debug != NULL)
+        return &pyhook_debug_hooks[domain];
     return heap.map.linear.size != 0 ? &linear_hooks[domain] : &sparse_hooks[domain];
 }
 
 bool pyhook_on_top(PyMemAllocatorDomain domain) {
     PyMemAllocatorEx now;
     PyMem_GetAllocator(domain, &now);
-    return now.free == sparse_hooks[domain].free || now.free == linear_hooks[domain].free;
+    return now.free == sparse_hooks[domain].free || now.free == linear_hooks[domain].free ||
+           now.free == pyhook_debug_hooks[domain].free;
 }
 
 bool pyhook_reached(PyMemAllocatorDomain domain) {

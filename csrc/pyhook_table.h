@@ -7,6 +7,7 @@
 
 #include "pyhook.h"
 
+#include "debug.h"
 #include "interp.h"
 
 #define DOMAINS 3
@@ -19,6 +20,7 @@ struct pyhook {
     _Atomic bool serving;  /* false after uninstall: what is new comes from previous */
     PyMemAllocatorEx previous[DOMAINS];
     PyObjectArenaAllocator previous_arena;
+    struct debugger *debug; /* NULL unless GOALLOC_DEBUG is set; set with the heap, once */
 };
 
 extern GA_HIDDEN struct pyhook pyhook;
@@ -26,6 +28,21 @@ extern GA_HIDDEN struct pyhook pyhook;
 /* Acquire: who sees that it has ended must see the mode that ended with it. */
 GA_INLINE bool pyhook_is_serving(const struct pyhook *hook) {
     return atomic_load_explicit(&hook->serving, memory_order_acquire);
+}
+
+/* In import mode pymalloc goes on serving what it had, and takes large blocks from raw: a raw block of
+ * ours may then be one of mem or obj. */
+GA_INLINE bool pyhook_raw_is_raw(const struct pyhook *hook) { return hook->mode == PYHOOK_LAUNCH; }
+
+/* The cache of the caller, by domain. */
+GA_INLINE struct mcache *pyhook_enter(PyMemAllocatorDomain domain) {
+    return domain == RAW ? thread_enter_slow() : interp_enter();
+}
+GA_INLINE void pyhook_leave(PyMemAllocatorDomain domain, struct mcache *c) {
+    if (domain == RAW)
+        thread_leave_slow(c);
+    else
+        interp_leave(c);
 }
 
 /* For the layout that the heap has; context not set. */
@@ -37,6 +54,16 @@ void pyhook_arena_free(void *ctx, void *p, size_t size);
 bool pyhook_owns(const void *p);
 /* What stands in the table for the raw domain, called by who is not Python; p is ours. */
 void pyhook_free_raw(void *p);
+
+/* p is not ours: fatal where nobody else can have made it. */
+void pyhook_expect_foreign(PyMemAllocatorDomain domain, const char *op, void *p);
+/* p is about to be freed; an interpreter may live in it. */
+void pyhook_forget_interp(PyMemAllocatorDomain domain, void *p);
+/* A call that is passed on came by (pyhook_reached). */
+void pyhook_saw(PyMemAllocatorDomain domain);
+
+/* pyhook_debug.c: the functions that stand in the table where pyhook.debug is set. */
+extern GA_HIDDEN const PyMemAllocatorEx pyhook_debug_hooks[DOMAINS];
 
 /* Is ours what stands in the table, be it only free and realloc? */
 bool pyhook_on_top(PyMemAllocatorDomain domain);

@@ -118,6 +118,19 @@ static void read_huge_pages(struct settings *s) {
         warn("goalloc: warning: GOALLOC_HUGE_PAGES is none of off, dense and all; off is used\n");
 }
 
+static void read_debug(struct settings *s) {
+    const char *text = getenv("GOALLOC_DEBUG");
+    uint64_t n;
+    if (text == NULL)
+        return;
+    bool number = is_digit(*text) && take_number(&text, &n) && *text == '\0';
+    if (number)
+        s->debug = n == 1 ? GA_DEBUG_CHECK_EVERY : n;
+    else
+        warn("goalloc: warning: GOALLOC_DEBUG is neither 0, 1 nor a number of operations between "
+             "checks; it is off\n");
+}
+
 void settings_read(struct settings *s) {
     *s = (struct settings){
         .layout = LAYOUT_SPARSE,
@@ -126,6 +139,7 @@ void settings_read(struct settings *s) {
     };
     read_layout(s);
     read_huge_pages(s);
+    read_debug(s);
     const char *delay = getenv("GOALLOC_SCAVENGE_DELAY"), *limit = getenv("GOALLOC_MEMORY_LIMIT");
     if (delay != NULL && !parse_seconds(delay, &s->scavenge_delay_ns))
         warn("goalloc: warning: GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, "

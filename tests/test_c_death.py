@@ -40,6 +40,37 @@ DEATHS = [
     ("misuse", "realloc_interior_large", "realloc of interior pointer 0x" + LARGE),
     ("misuse", "realloc_unallocated", "realloc of unallocated pointer 0x" + SMALL),
     ("misuse", "realloc_foreign", "realloc of foreign pointer 0x\n"),
+    *[
+        ("debug", prefix + crime, line.replace("BLOCK", f"obj block 0x of {size} bytes")
+         .replace("END", str(size)).replace("FAR", str(size + 5)))
+        for prefix, size in (("", 100), ("large_", 100000))
+        for crime, line in (
+            ("overflow_byte", "overflow of BLOCK at byte END, found by PyObject_Free\n"),
+            ("overflow_far", "overflow of BLOCK at byte FAR, found by PyObject_Free\n"),
+            ("realloc_overflow", "overflow of BLOCK at byte END, found by PyObject_Realloc\n"),
+            ("double_free", f"double free of 0x (obj block of {size} bytes, now by PyObject_Free)\n"),
+            ("realloc_freed", f"realloc of freed 0x (obj block of {size} bytes)\n"),
+            ("after_realloc", f"double free of 0x (obj block of {size} bytes, now by PyObject_Free)\n"),
+            ("write_after_free_check", "write after free to BLOCK at byte 7, found by check\n"),
+            ("write_after_free_ring", "write after free to BLOCK at byte 7, found when it left the "
+                                      "ring\n"),
+            ("mixed_0", "obj block 0x freed by PyMem_RawFree\n"),
+            ("mixed_1", "obj block 0x freed by PyMem_Free\n"),
+            ("mixed_3", "obj block 0x freed by goalloc_free\n"),
+            ("realloc_mixed_0", "obj block 0x reallocated by PyMem_RawRealloc\n"),
+            ("realloc_mixed_1", "obj block 0x reallocated by PyMem_Realloc\n"),
+            ("realloc_mixed_3", "obj block 0x reallocated by goalloc_realloc\n"),
+        )
+    ],
+    ("debug", "check_overflow", "overflow of obj block 0x of 100 bytes at byte 100, found by check\n"),
+    ("debug", "write_after_free_reuse", "write after free to obj block 0x of 100 bytes at byte 7, "
+                                        "found when its memory was used again\n"),
+    ("debug", "overflow_all", "overflow of the block at 0x, or underflow of the next one, over its "
+                              "size (a slot of 128 bytes), found by PyObject_Free\n"),
+    ("debug", "large_overflow_all", "overflow of obj block 0x of 100000 bytes at byte 100000, found by "
+                                    "PyObject_Free\n"),
+    ("debug", "interior", "free of interior pointer 0x (block of 128 bytes, span class 18)\n"),
+    ("debug", "foreign", "free of foreign pointer 0x\n"),
 ]
 
 
@@ -48,7 +79,7 @@ def test_death(builder, name, crime, line):
     done = builder.run(cbuild.CTESTS / f"death_{name}.c", "asan", crime)
     print(done.stdout + done.stderr)
     assert done.returncode == -signal.SIGABRT
-    said = re.sub("0x[0-9a-f]+", "0x", done.stderr) if name == "misuse" else done.stderr
+    said = re.sub("0x[0-9a-f]+", "0x", done.stderr) if name in ("misuse", "debug") else done.stderr
     assert said.startswith(FATAL + line)
     assert done.stderr.count("\n") == 1
 

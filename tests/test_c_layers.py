@@ -8,10 +8,10 @@ import pytest
 # Bottom up; a file includes only headers of floors before its own.  os_posix.c and os_cgroup.c stand on
 # floor os.
 FLOORS = """
-    config base fatal lock rng os persistent fixalloc
+    config base fatal domain lock rng os persistent fixalloc
     budget special
     sizeclass_table sizeclass tally mspan treap arena huge mheap large mcentral sampler tiny stack
-    mcache malloc scavenger background inspect check report settings
+    mcache malloc scavenger background inspect check debug report settings
     interp wrap pyhook goalloc
 """.split()
 KNOW_PYTHON = {"interp", "wrap", "pyhook", "goalloc"}

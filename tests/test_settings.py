@@ -14,6 +14,9 @@ WARNINGS = {
         "GOALLOC_LINEAR_SIZE is not a size such as 64GiB; the default is used"
     ),
     "GOALLOC_HUGE_PAGES": "GOALLOC_HUGE_PAGES is none of off, dense and all; off is used",
+    "GOALLOC_DEBUG": (
+        "GOALLOC_DEBUG is neither 0, 1 nor a number of operations between checks; it is off"
+    ),
     "GOALLOC_SCAVENGE_DELAY": (
         "GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, or off; "
         "the default is used"
@@ -26,6 +29,7 @@ GOOD = {
     "GOALLOC_LAYOUT": ["sparse", "linear"],
     "GOALLOC_LINEAR_SIZE": ["256MiB", "1 GiB"],
     "GOALLOC_HUGE_PAGES": ["off", "dense", "all"],
+    "GOALLOC_DEBUG": ["0", "1", "50000"],
     "GOALLOC_SCAVENGE_DELAY": ["0", "1", "0.5", "off", "inf"],
     "GOALLOC_MEMORY_LIMIT": ["1GiB", "536870912", "cgroup", "off"],
 }
