@@ -97,6 +97,7 @@ function goallocFlame(root, data) {
     return group;
   }
 
+  const title = element("div", { className: "goalloc-title", textContent: data.title });
   const kinds = { ...KINDS };
   if (!data.own.peak_space) delete kinds.peak;
   const search = element("input", { type: "search", placeholder: "search (/)" });
@@ -119,8 +120,9 @@ function goallocFlame(root, data) {
   // ---- the picture
 
   function colour(node) {
-    if (!node) return "#dddddd";
-    if (!data.diff) return FILLS[data.hues[data.groups[node]] % FILLS.length];
+    const hue = data.hues[data.groups[node]];
+    if (hue < 0 && !(data.diff && node)) return "#dddddd";
+    if (!data.diff) return FILLS[hue % FILLS.length];
     const share = view.width[node] ? view.total[node] / view.width[node] : 0;
     return SHADES[Math.round(4 + 4 * share)];
   }
@@ -306,7 +308,7 @@ function goallocFlame(root, data) {
   search.addEventListener("keydown", (event) => event.stopPropagation());
   reset.addEventListener("click", () => update({ zoom: 0, focus: 0 }));
 
-  root.replaceChildren(bar, status, svg, notes, tip);
+  root.replaceChildren(title, bar, status, svg, notes, tip);
   draw();
   new ResizeObserver(() => {
     if (root.clientWidth && root.clientWidth !== Number(svg.getAttribute("width"))) draw();

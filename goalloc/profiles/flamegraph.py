@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .records import Frame
 
 #: So many calls are drawn; smaller ones are summed up beside them.
-MOST_NODES = 10_000
+MOST_NODES = 5_000
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -37,7 +37,6 @@ _PAGE = """<!DOCTYPE html>
 <title>{title}</title>
 </head>
 <body>
-<h1 style="font:bold 16px system-ui,sans-serif">{title}</h1>
 {body}
 </body>
 </html>
@@ -85,16 +84,19 @@ class FlameGraph:
         modules = sorted({frame.module for frame in frames})
         hues = {module: number for number, module in enumerate(modules)}
         notes = [f"{sampled(profile.rate)}; {len(profile):,} samples", *profile.warnings()]
+        if profile.is_diff:
+            notes.insert(0, "red has grown, blue has shrunk, the darker the more of it")
         if drawn.left_out:
             notes.append(f"{drawn.left_out:,} calls too small to draw are summed up as (smaller)")
         return {
+            "title": self._title,
             "index": self._index,
             "diff": profile.is_diff,
             "base": profile._base(),
             "names": [*trie.groups.names, "all", "(smaller)"],
             "shorts": [*(frame.function for frame in frames), "all", "(smaller)"],
             "places": [*map(_place, frames), "", ""],
-            "hues": [*(hues[frame.module] for frame in frames), 0, 0],
+            "hues": [*(hues[frame.module] for frame in frames), -1, -1],
             "parents": drawn.parents,
             "groups": drawn.groups,
             "own": drawn.own,

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._records import Record, TopRowFields
+from ..display import svg
 from ..display.text import table
 from .groups import group
 from .values import described, sampled, shown
@@ -109,16 +110,20 @@ class Top:
         return str(self)
 
     def _repr_html_(self) -> str:
-        number = '<td style="text-align:right;white-space:nowrap">'
-        rows = "".join(
-            "<tr>" + "".join(f"{number}{cell}</td>" for cell in cells)
-            + f'<td style="text-align:left;font-family:monospace">{escape(name)}</td></tr>'
-            for *cells, name in self._cells()
-        )  # fmt: skip
-        head = "".join(f'<th style="text-align:right">{name}</th>' for name in _HEADINGS)
-        told = "".join(f"<p>{escape(line)}</p>" for line in (self._summary(), *self._heading.warnings))
-        body = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        return f"<div>{told}{body if self._rows else ''}</div>"
+        heading = self._heading
+        notes = [svg.note(text) for text in heading.warnings]
+        rows = [
+            [*cells, "" if heading.is_diff else self._bar(row), escape(name)]
+            for row, (*cells, name) in zip(self._rows, self._cells())
+        ]
+        grid = svg.grid((*_HEADINGS[:-1], "", heading.by), rows, left=(5, 6)) if rows else ""
+        return svg.frame(svg.note(self._summary()), *notes, grid)
+
+    def _bar(self, row: TopRow) -> str:
+        """What a row is of the whole: its own, and what it called."""
+        flat, called = (shown(n, self.index) for n in (row.flat, row.cum - row.flat))
+        parts = [("c1", row.flat, f"own {flat}"), ("cf", row.cum - row.flat, f"called {called}")]
+        return svg.bar(parts, self._heading.whole, width=120)
 
 
 def _name_flush_left(text: str, cells: list[tuple[str, ...]]) -> list[str]:
