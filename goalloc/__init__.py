@@ -13,7 +13,10 @@ __all__ = [
     "Arena",
     "ArenaMap",
     "BySize",
+    "CallSite",
+    "ClassFragmentation",
     "ClassStats",
+    "Fragmentation",
     "Frame",
     "Heap",
     "HeapError",
@@ -58,6 +61,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .bill import MemoryBill
     from .errors import HeapError, InstallError
+    from .fragments import CallSite, ClassFragmentation, Fragmentation
     from .heap import Heap
     from .hooks import install, installed, mode, uninstall
     from .maps import ArenaMap, SpanMap
@@ -90,6 +94,7 @@ _HOME = {
     "_capi": "_C_API",
     "bill": "MemoryBill",
     "errors": "HeapError InstallError",
+    "fragments": "CallSite ClassFragmentation Fragmentation",
     "heap": "Heap",
     "hooks": "install installed mode uninstall",
     "maps": "ArenaMap SpanMap",

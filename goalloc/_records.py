@@ -56,6 +56,16 @@ ArenaFields = namedtuple("ArenaFields", "start size pages_in_use pages_mapped li
 ResidentFields = namedtuple("ResidentFields", "rss heap files brk stack anonymous")
 MemoryBillFields = namedtuple("MemoryBillFields", "memstats classes resident")
 MomentFields = namedtuple("MomentFields", "seconds rss held live")
+ClassFragmentationFields = namedtuple(
+    "ClassFragmentationFields",
+    "span_class size_class noscan elem_size spans sparse live_bytes held_bytes released_bytes "
+    "packable_bytes fullness",
+)
+CallSiteFields = namedtuple(
+    "CallSiteFields",
+    "function filename line held_bytes live_bytes live_objects samples spans stack",
+)
+FragmentationFields = namedtuple("FragmentationFields", "classes sites held_bytes")
 SnapshotDiffFields = namedtuple("SnapshotDiffFields", "nanoseconds memstats classes")
 FrameFields = namedtuple(
     "FrameFields", "function filename line module first_line", defaults=("", 0)

@@ -2,6 +2,7 @@ from array import array
 from typing import Any, NamedTuple, TypeAlias
 
 from .bill import Resident
+from .fragments import CallSite, ClassFragmentation
 from .profiles.records import Frame, Thread
 from .stats import BySize, ClassStats, MemStats
 
@@ -112,6 +113,35 @@ class MomentFields(NamedTuple):
     rss: int
     held: int | None
     live: int | None
+
+class ClassFragmentationFields(NamedTuple):
+    span_class: int
+    size_class: int
+    noscan: bool
+    elem_size: int
+    spans: int
+    sparse: int
+    live_bytes: int
+    held_bytes: int
+    released_bytes: int
+    packable_bytes: int
+    fullness: tuple[int, ...]
+
+class CallSiteFields(NamedTuple):
+    function: str
+    filename: str
+    line: int
+    held_bytes: int
+    live_bytes: int
+    live_objects: int
+    samples: int
+    spans: int
+    stack: tuple[tuple[str, str, int], ...]
+
+class FragmentationFields(NamedTuple):
+    classes: tuple[ClassFragmentation, ...]
+    sites: tuple[CallSite, ...] | None
+    held_bytes: int
 
 class SnapshotDiffFields(NamedTuple):
     nanoseconds: int

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame as _DataFrame
 
+    from .fragments import Fragmentation
     from .maps import ArenaMap, SpanMap
 
 
@@ -86,6 +87,15 @@ class Snapshot:
         from .maps import span_map
 
         return span_map(self, size, noscan)
+
+    def fragmentation(self) -> Fragmentation:
+        """Which classes hold memory in spans that are partly empty.
+
+        goalloc.fragmentation() says also which code does.
+        """
+        from .fragments import fragmentation_of
+
+        return fragmentation_of(self)
 
     def to_dataframe(self, what: Literal["classes", "spans", "arenas"] = "classes") -> _DataFrame:
         """The classes, spans or arenas as a pandas DataFrame."""
