@@ -150,7 +150,7 @@ static void check_page_counters(struct report *r, const struct page_sums *sums) 
 
 /* ---- specials ------------------------------------------------------------------------------- */
 
-/* Those of other allocators' blocks aside: the first granule of a slot, and its bit clear. */
+/* The first granule of a slot, and its bit clear. */
 static void check_special(const struct special *s, void *report) {
     struct report *r = report;
     const struct heap_arena *ha = arena_of(&r->h->map, s->addr);
@@ -165,6 +165,40 @@ static void check_special(const struct special *s, void *report) {
            "a special is at 0x%zx, which is not a slot", (size_t)s->addr);
     expect(r, !heap_bits_live(ha, s->addr), "the bit of 0x%zx, which has a special, is set",
            (size_t)s->addr);
+}
+
+/* Takes it for freed, until the other way round. */
+static void count_freed(const struct special *s, void *profile) {
+    if (s->kind != SPECIAL_GUARD)
+        ((struct bucket *)table_row(&((struct profile *)profile)->buckets, s->record))->frees++;
+}
+
+static void count_live(const struct special *s, void *profile) {
+    if (s->kind != SPECIAL_GUARD)
+        ((struct bucket *)table_row(&((struct profile *)profile)->buckets, s->record))->frees--;
+}
+
+/* If all blocks with specials had been freed, every bucket would be even. */
+static void check_profile(struct report *r) {
+    struct profile *p = r->h->profile;
+    uint64_t inuse = 0;
+    if (p == NULL)
+        return;
+    mutex_lock(&p->lock); /* in wrap mode it is not the stopped caches that are sampled */
+    for (uint32_t i = 0; i < p->buckets.n; i++) {
+        const struct bucket *b = table_row(&p->buckets, i);
+        inuse += (b->allocs - b->frees) * b->weight;
+    }
+    expect(r, inuse == p->inuse, "the profile has %zu bytes in use, its buckets %zu",
+           (size_t)p->inuse, (size_t)inuse);
+    specials_each(&r->h->specials, count_freed, p);
+    for (uint32_t i = 0; i < p->buckets.n; i++) {
+        const struct bucket *b = table_row(&p->buckets, i);
+        expect(r, b->allocs == b->frees, "bucket %u of the profile has %zu live blocks too many", i,
+               (size_t)(b->allocs - b->frees));
+    }
+    specials_each(&r->h->specials, count_live, p);
+    mutex_unlock(&p->lock);
 }
 
 /* ---- centrals ------------------------------------------------------------------------------- */
@@ -263,6 +297,7 @@ int inspect_check(struct mheap *h, char *buf, size_t nbytes) {
     world_stop(h);
     mutex_lock(&h->lock);
     specials_each(&h->specials, check_special, &r);
+    check_profile(&r);
     inspect_show_specials(h, true);
     check_spans(&r, &sums);
     check_page_counters(&r, &sums);

@@ -105,8 +105,10 @@ bool procs_init(struct mheap *h) {
 
 /* The caller shows up under several guises: the orphan cache is the only one under a lock. */
 struct mcache *orphan_enter(void) {
-    mutex_lock(&procs.heap->caches->orphan_lock);
-    return procs.heap->caches->orphan;
+    struct mcaches *cs = procs.heap->caches;
+    mutex_lock(&cs->orphan_lock);
+    cs->orphan->domain = PYMEM_DOMAIN_RAW; /* whoever knows better says so */
+    return cs->orphan;
 }
 
 #if PY_VERSION_HEX >= 0x030c0000
@@ -236,6 +238,8 @@ void procs_prepare_fork(void) {
     world_stop(h);
     mutex_lock(&h->stacks->lock);
     mutex_lock(&h->lock);
+    if (h->profile != NULL)
+        mutex_lock(&h->profile->lock);
     mutex_lock(&h->specials.lock);
     if (procs.more_lock != NULL)
         mutex_lock(procs.more_lock);
@@ -248,6 +252,8 @@ static void end_fork(bool child) {
     if (procs.more_lock != NULL)
         mutex_unlock(procs.more_lock);
     mutex_unlock(&h->specials.lock);
+    if (h->profile != NULL)
+        mutex_unlock(&h->profile->lock);
     mutex_unlock(&h->lock);
     mutex_unlock(&h->stacks->lock);
     background_forked(child);

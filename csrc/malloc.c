@@ -52,7 +52,18 @@
 /* The largest power of two that a C object of size < 16 can need. */
 static size_t natural_align(size_t size) { return size == 0 ? 1 : (size_t)1 << ga_log2(size); }
 
+/* A sampled request shares no block: its special would end with the first part that is freed. */
+static void *malloc_tiny_sampled(struct mcache *c) {
+    void *p = mcache_pop_sampled(c, make_spanclass(size_to_class(GA_TINY_SIZE), true));
+    if (p != NULL)
+        mcache_count_bytes(c, GA_TINY_SIZE);
+    return p;
+}
+
 static void *malloc_tiny(struct mheap *h, struct mcache *c, size_t size, size_t align) {
+    void *own;
+    if (GA_UNLIKELY(c->next_sample < GA_TINY_SIZE) && (own = malloc_tiny_sampled(c)) != NULL)
+        return own;
     uint64_t blocks = c->tiny.blocks;
     void *p = tiny_alloc(h, &c->tiny, &c->central[GA_TINY_CENTRAL], c, size, align);
     if (c->tiny.blocks != blocks) {
@@ -68,9 +79,10 @@ static void *malloc_large(struct mheap *h, struct mcache *c, size_t size, size_t
     if (s == NULL)
         return NULL;
     *needzero = s->needzero;
-    heap_bits_set(arena_of(&h->map, s->start_addr), s->start_addr, true);
-    mcache_count_bytes(c, s->elemsize);
-    return (void *)s->start_addr;
+    void *p = (void *)s->start_addr;
+    if (!mcache_count_bytes(c, s->elemsize) || !mcache_sample(c, p, s->elemsize))
+        heap_bits_set(arena_of(&h->map, s->start_addr), s->start_addr, true);
+    return p;
 }
 
 static void *malloc_small(struct mcache *c, spanclass_t spc) {
@@ -156,12 +168,13 @@ static bool is_live(struct mheap *h, const struct heap_arena *ha, uintptr_t addr
 
 /* The block at p, whose bit is clear, loses its special.  False: it has none, so it is not live. */
 static bool end_special(struct mheap *h, void *p, uint32_t *record) {
-    return specials_take(&h->specials, (uintptr_t)p, SPECIAL_PROFILE, record);
+    return h->profile != NULL &&
+           profile_free(h->profile, &h->specials, (uintptr_t)p, SPECIAL_PROFILE, record);
 }
 
 /* The block lives on after all.  False: no memory; then it is one like any other. */
 static bool renew_special(struct mheap *h, void *p, uint32_t record) {
-    return specials_add(&h->specials, (uintptr_t)p, SPECIAL_PROFILE, record);
+    return profile_keep(h->profile, &h->specials, (uintptr_t)p, SPECIAL_PROFILE, record);
 }
 
 /* The block at p is live no more.  False: it was not. */
@@ -299,11 +312,16 @@ static void *realloc_large(struct mheap *h, struct mcache *c, void *p, size_t si
     if (special)
         heap_bits_set(ha, (uintptr_t)p, true);
     bool done = large_resize(h, s, size, noscan) || (s = large_move(h, s, size, noscan)) != NULL;
+    void *q = done ? (void *)s->start_addr : NULL;
     if (done && s->elemsize != before) /* a block of another size is another block */
-        mcache_count_bytes(c, s->elemsize);
-    else if (special && renew_special(h, p, record))
-        heap_bits_clear(ha, (uintptr_t)p, true);
-    return done ? (void *)s->start_addr : NULL;
+        special = mcache_count_bytes(c, s->elemsize) && mcache_sample(c, q, s->elemsize);
+    else if (special)
+        special = renew_special(h, p, record);
+    if (special) {
+        uintptr_t addr = (uintptr_t)(done ? q : p);
+        heap_bits_clear(arena_of(&h->map, addr), addr, true);
+    }
+    return q;
 }
 
 void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan,

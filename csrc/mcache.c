@@ -71,28 +71,13 @@ static bool refill(struct mcache *c, unsigned spc) {
     return n != 0;
 }
 
-void mcache_count_bytes(struct mcache *c, size_t nbytes) {
-    c->next_sample -= (int64_t)nbytes;
-    if (c->next_sample >= 0)
-        return;
-    c->sampler.hits++;
-    c->next_sample = sampler_next(&c->sampler);
-}
-
-/* Raises left to the blocks before the next sampled one.  A Poisson process over the bytes of one
- * class and those of the others are independent: each store may count its own. */
-static void draw_left(struct mcache *c, unsigned spc) {
-    int64_t n = sampler_next(&c->sampler) / c->store[spc].elemsize;
-    c->cold[spc].granted += (uint64_t)n;
-    c->store[spc].left += n;
-}
-
-/* Left has gone below zero: this block is sampled. */
-static void sample_block(struct mcache *c, unsigned spc) {
-    c->sampler.hits++;
-    c->cold[spc].granted++;
-    c->store[spc].left = 0;
-    draw_left(c, spc);
+/* The topmost slot becomes a block. */
+static void *hand_out(struct mcache *c, unsigned spc, bool sampled) {
+    struct store *st = &c->store[spc];
+    struct free_slot *slot = --st->top;
+    if (!sampled || !mcache_sample(c, slot->p, st->elemsize))
+        heap_word_set(slot->bits, (uintptr_t)slot->p >> GA_GRANULE_SHIFT, c->shared);
+    return slot->p;
 }
 
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
@@ -108,11 +93,21 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
         }
         st->left--; /* store_pop stopped before it counted */
     }
-    if (st->left < 0)
-        sample_block(c, spc);
-    struct free_slot *slot = --st->top;
-    heap_word_set(slot->bits, (uintptr_t)slot->p >> GA_GRANULE_SHIFT, c->shared);
-    return slot->p;
+    bool sampled = st->left < 0;
+    if (sampled)
+        mcache_count_hit(c, spc);
+    return hand_out(c, spc, sampled);
+}
+
+void *mcache_pop_sampled(struct mcache *c, spanclass_t spc) {
+    struct store *st = &c->store[spc];
+    if (mcache_is_closed(c, spc))
+        return NULL;
+    mcache_obey(c);
+    if (st->top[-1].p == NULL && !refill(c, spc))
+        return NULL;
+    c->cold[spc].granted++; /* and its countdown goes on as it was */
+    return hand_out(c, spc, true);
 }
 
 void mcache_give_back(struct mcache *c, unsigned spc, size_t n) {
@@ -216,7 +211,7 @@ static void init_stores(struct mcache *c, struct free_slot *slots) {
         if (c->shared)
             cap = ga_min(cap, GA_STORE_CAP_THREAD_BYTES / c->store[spc].elemsize);
         c->cold[spc].cap = (uint32_t)cap;
-        draw_left(c, spc);
+        mcache_draw_left(c, spc);
     }
     for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)
         c->store[spc].top = c->store[spc].limit = &c->closed[1];
@@ -296,7 +291,6 @@ bool mcaches_init(struct mheap *h) {
                       &h->mcache_sys);
         cs->slotsalloc[kind].zero = false; /* most of it is never touched */
     }
-    cs->sample_rate = GA_SAMPLE_RATE_DEFAULT;
     cs->have_barrier = os_barrier_init();
     h->caches = cs;
     return true;

@@ -33,6 +33,7 @@
 #ifndef GA_MCACHE_H
 #define GA_MCACHE_H
 
+#include "profile.h"
 #include "sampler.h"
 #include "stack.h"
 #include "tiny.h"
@@ -90,6 +91,7 @@ struct mcache {
     bool shared;    /* blocks are freed by others at any moment: atomic bits */
     bool bracketed; /* the owner enters and leaves at every call, so that it can be stopped */
     struct sampler sampler;
+    uint8_t domain; /* of the allocation that goes on: 0 raw, 1 mem, 2 obj; a label for the profile */
     int64_t next_sample; /* bytes to the next sample among tiny and large blocks */
     struct stackcache stackcache;
     struct tiny tiny;
@@ -141,16 +143,32 @@ void mcache_open(struct mcache *c);
 /* All caches of the heap, and those to come; but the orphan cache stays open. */
 void mcaches_set_open(struct mheap *h, bool open);
 
-/* Counts bytes of a tiny or large block towards its sample. */
-void mcache_count_bytes(struct mcache *c, size_t nbytes);
 /* Slow half of pop: samples, refills, pops.  NULL: out of memory or closed. */
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc);
+/* A block that is sampled whatever the countdown of its store says. */
+void *mcache_pop_sampled(struct mcache *c, spanclass_t spc);
 /* Makes room in a full open store. */
 void mcache_overflow(struct mcache *c, spanclass_t spc);
 /* Takes the room of a store without slots away, or gives a closed one none. */
 void mcache_shut_store(struct mcache *c, unsigned spc);
 /* Gives the n coldest slots of a store back. */
 void mcache_give_back(struct mcache *c, unsigned spc, size_t n);
+
+/* ---- mcache_sample.c ------------------------------------------------------------------------- */
+
+/* Counts bytes of a tiny or large block.  True: it is to be sampled. */
+bool mcache_count_bytes(struct mcache *c, size_t nbytes);
+/* Raises left to the blocks before the next sampled one. */
+void mcache_draw_left(struct mcache *c, unsigned spc);
+/* Draws all countdowns anew. */
+void mcache_draw_again(struct mcache *c, uint64_t rate);
+/* Left has gone below zero: a block of spc is to be sampled. */
+void mcache_count_hit(struct mcache *c, unsigned spc);
+/* Tells the profile of a block that its caller is about to hand out.  True: it has a special now, and
+ * its bit must stay clear. */
+bool mcache_sample(struct mcache *c, void *p, size_t size);
+/* Of all caches of the heap, and those to come; returns the former one. */
+uint64_t mcaches_set_sample_rate(struct mheap *h, uint64_t rate);
 
 /* ---- mcache_age.c: by the owner, or while it is stopped -------------------------------------- */
 

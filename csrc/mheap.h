@@ -24,6 +24,7 @@
 
 struct mcentral;
 struct mcaches;
+struct profile;
 struct stackpools;
 struct scavenger;
 
@@ -85,6 +86,7 @@ struct mheap {
     struct mcaches *caches;
     struct stackpools *stacks;
     struct scavenger *scavenger;
+    struct profile *profile; /* or NULL: nothing is sampled */
 };
 
 /* False: out of memory, and h holds nothing. */

@@ -58,6 +58,7 @@ bool os_barrier_init(void);
 void os_barrier(void);
 
 uint64_t os_nanotime(void); /* monotonic, ns */
+uint64_t os_walltime(void); /* ns since 1970 */
 uint64_t os_cputime(void);           /* ns that the calling thread has run */
 uint64_t os_cputime_of_others(void); /* ns that all other threads of the process have */
 uint64_t os_entropy(void);  /* 64 unpredictable bits for seeds */

@@ -195,6 +195,8 @@ static uint64_t clock_ns(clockid_t clock) {
 
 uint64_t os_nanotime(void) { return clock_ns(CLOCK_MONOTONIC); }
 
+uint64_t os_walltime(void) { return clock_ns(CLOCK_REALTIME); }
+
 uint64_t os_cputime(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 uint64_t os_cputime_of_others(void) {

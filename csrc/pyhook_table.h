@@ -36,7 +36,9 @@ GA_INLINE bool pyhook_raw_is_raw(const struct pyhook *hook) { return hook->mode 
 
 /* The cache of the caller, by domain. */
 GA_INLINE struct mcache *pyhook_enter(PyMemAllocatorDomain domain) {
-    return domain == RAW ? thread_enter_slow() : interp_enter();
+    struct mcache *c = domain == RAW ? thread_enter_slow() : interp_enter();
+    c->domain = (uint8_t)domain; /* a label for the profile */
+    return c;
 }
 GA_INLINE void pyhook_leave(PyMemAllocatorDomain domain, struct mcache *c) {
     if (domain == RAW)

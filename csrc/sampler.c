@@ -16,5 +16,5 @@ int64_t sampler_next(struct sampler *s) {
         return 0;
     /* -ln(u) * mean for u uniform in (0, 1], in steps of 2^-26 as Go draws it. */
     double u = ((rng_next(&s->rng) >> 6) + 1) * 0x1p-26;
-    return (int64_t)(-log(u) * (double)s->rate) + 1;
+    return (int64_t)(-log(u) * (double)s->rate);
 }

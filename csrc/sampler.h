@@ -17,7 +17,7 @@ struct sampler {
 };
 
 void sampler_init(struct sampler *s, uint64_t rate, uint64_t seed);
-/* Bytes to count down from now on. */
+/* Bytes that pass by before the sampled one: a block of more than that is sampled. */
 int64_t sampler_next(struct sampler *s);
 
 #endif

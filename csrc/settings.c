@@ -118,6 +118,20 @@ static void read_huge_pages(struct settings *s) {
         warn("goalloc: warning: GOALLOC_HUGE_PAGES is none of off, dense and all; off is used\n");
 }
 
+static void read_profile_rate(struct settings *s) {
+    const char *rate = getenv("GOALLOC_PROFILE_RATE");
+    uint64_t n;
+    if (rate == NULL)
+        return;
+    if (strcmp(rate, "off") == 0)
+        s->profile_rate = 0;
+    else if (parse_bytes(rate, &n) && n <= GA_SAMPLE_RATE_MAX)
+        s->profile_rate = n;
+    else
+        warn("goalloc: warning: GOALLOC_PROFILE_RATE is not a size such as 512KiB, 1 for every "
+             "block, or off; the default is used\n");
+}
+
 static void read_debug(struct settings *s) {
     const char *text = getenv("GOALLOC_DEBUG");
     uint64_t n;
@@ -136,9 +150,11 @@ void settings_read(struct settings *s) {
         .layout = LAYOUT_SPARSE,
         .scavenge_delay_ns = GA_SCAVENGE_DELAY_DEFAULT,
         .memory_limit = UINT64_MAX,
+        .profile_rate = GA_SAMPLE_RATE_DEFAULT,
     };
     read_layout(s);
     read_huge_pages(s);
+    read_profile_rate(s);
     read_debug(s);
     const char *delay = getenv("GOALLOC_SCAVENGE_DELAY"), *limit = getenv("GOALLOC_MEMORY_LIMIT");
     if (delay != NULL && !parse_seconds(delay, &s->scavenge_delay_ns))

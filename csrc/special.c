@@ -85,6 +85,9 @@ static void remove_slot(struct specials *t, size_t i) {
     }
     t->slots[i].addr = 0;
     set_count(t, count(t) - 1);
+}
+
+static void shrink(struct specials *t) {
     if (t->nslots > min_slots() && count(t) < t->nslots / 16)
         resize(t, ga_max(t->nslots / 4, min_slots())); /* without memory for a smaller one it stays */
 }
@@ -117,8 +120,10 @@ static bool look(struct specials *t, uintptr_t addr, uint32_t kind, uint32_t *re
     bool found = t->nslots != 0 && t->slots[i].addr != 0;
     if (found && record != NULL)
         *record = t->slots[i].record;
-    if (found && take)
+    if (found && take) {
         remove_slot(t, i);
+        shrink(t);
+    }
     mutex_unlock(&t->lock);
     return found;
 }
@@ -133,6 +138,20 @@ bool specials_find(struct specials *t, uintptr_t addr, enum special_kind kind, u
 
 bool specials_has(struct specials *t, uintptr_t addr) {
     return look(t, addr, ANY_KIND, NULL, false);
+}
+
+/* What a removal moves to slot i has not been seen; what it moves to the end of the table has. */
+void specials_take_all(struct specials *t, enum special_kind kind,
+                       void (*visit)(const struct special *s, void *ctx), void *ctx) {
+    mutex_lock(&t->lock);
+    for (size_t i = 0; i < t->nslots; i++)
+        while (t->slots[i].addr != 0 && t->slots[i].kind == (uint32_t)kind) {
+            visit(&t->slots[i], ctx);
+            remove_slot(t, i);
+        }
+    if (t->nslots != 0)
+        shrink(t);
+    mutex_unlock(&t->lock);
 }
 
 void specials_each(struct specials *t, void (*visit)(const struct special *s, void *ctx),

@@ -47,6 +47,9 @@ bool specials_take(struct specials *t, uintptr_t addr, enum special_kind kind, u
 bool specials_find(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t *record);
 /* Has it a special of any kind? */
 bool specials_has(struct specials *t, uintptr_t addr);
+/* Takes out all of that kind; calls visit for each, with the lock held. */
+void specials_take_all(struct specials *t, enum special_kind kind,
+                       void (*visit)(const struct special *s, void *ctx), void *ctx);
 /* Calls visit for each, with the lock held. */
 void specials_each(struct specials *t, void (*visit)(const struct special *s, void *ctx), void *ctx);
 

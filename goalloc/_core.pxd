@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 cdef extern from "config.h" nogil:
     const size_t GA_PAGE_SIZE
     const size_t GA_MAX_SMALL_SIZE
+    const uint64_t GA_SAMPLE_RATE_MAX
 
 cdef extern from "sizeclass.h" nogil:
     const unsigned GA_NUM_SIZE_CLASSES
@@ -20,6 +21,29 @@ cdef extern from "os.h" nogil:
         bint fail_all
     uint64_t os_cgroup_memory_limit(const char *root)
 
+cdef extern from "profile.h" nogil:
+    struct profile:
+        pass
+    struct profile_stack:
+        uint32_t n
+        const uint32_t *locs
+    struct profile_sample:
+        uint64_t size, rate, allocs, frees, peak
+        uint32_t stack, thread, domain
+    struct profile_copy:
+        uint64_t rate, time_ns, mark_ns, dropped, memory
+        uint32_t nsamples, nstacks
+        profile_sample *samples
+        size_t nblocks
+        uintptr_t *blocks
+        uint32_t *block_sample
+    uint64_t profile_rate_now(const profile *p)
+    # renamed: Python's own functions have these names
+    void profile_reset_mark "profile_reset_peak" (profile *p)
+    bint profile_read_all "profile_read" (profile *p, specials *t, bint blocks, profile_copy *out)
+    const profile_stack *profile_stack_at(const profile *p, uint32_t number)
+    void profile_copy_free(profile *p, profile_copy *c)
+
 cdef extern from "mheap.h" nogil:
     enum arena_layout:
         LAYOUT_SPARSE
@@ -28,10 +52,14 @@ cdef extern from "mheap.h" nogil:
         pass
     struct scavenger:
         uint64_t delay
+    struct specials:
+        pass
     struct mheap:
         os os
         mcentral *central
         scavenger *scavenger
+        profile *profile
+        specials specials
         uint64_t memory_limit
     uint64_t mheap_set_memory_limit(mheap *h, uint64_t nbytes)
 
@@ -41,6 +69,7 @@ cdef extern from "mcache.h" nogil:
     enum mcache_kind:
         MCACHE_HEAP
     mcache *mcache_new(mheap *h, mcache_kind kind, mcentral *central)
+    uint64_t mcaches_set_sample_rate(mheap *h, uint64_t rate)
 
 cdef extern from "malloc.h" nogil:
     enum misuse:

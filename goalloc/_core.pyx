@@ -450,6 +450,11 @@ def c_api():
     return PyCapsule_New(<void *>table, GOALLOC_CAPSULE, NULL)
 
 
+# ---- the profile --------------------------------------------------------------------------------
+
+include "_core_profile.pxi"
+
+
 # ---- test door: CPython's own allocation API ------------------------------------------------------
 
 cdef int domain_of(object domain) except -1:

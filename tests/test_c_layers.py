@@ -9,9 +9,9 @@ import pytest
 # floor os.
 FLOORS = """
     config base fatal domain lock rng os persistent fixalloc
-    budget special
+    budget special table
     sizeclass_table sizeclass tally mspan treap arena huge mheap large mcentral sampler tiny stack
-    mcache malloc scavenger background inspect check debug report settings
+    profile mcache malloc scavenger background inspect check debug report settings
     interp wrap pyhook goalloc
 """.split()
 KNOW_PYTHON = {"interp", "wrap", "pyhook", "goalloc"}

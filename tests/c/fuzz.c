@@ -33,7 +33,7 @@ static void op_block(struct driver *d, unsigned what) {
         op_absurd(d);
     else if (what < 50)
         op_realloc(d);
-    else if (d->shadow.nlive < LIVE_MAX && input_u8(&d->in) < d->profile.growth)
+    else if (d->shadow.nlive < LIVE_MAX && input_u8(&d->in) < d->habit.growth)
         op_alloc(d);
     else
         op_free(d);
@@ -53,7 +53,7 @@ static void step(struct driver *d) {
     else if (what == 251 && input_u8(&d->in) < 16)
         op_cache(d);
     else if (what == 250 && input_u8(&d->in) < 16)
-        new_profile(d);
+        new_habit(d);
     else if (what >= 246 && d->f->threaded)
         op_exchange(d);
     else {
@@ -94,6 +94,8 @@ static void open_field(struct field *f, bool threaded, unsigned ndrivers) {
     f->budget = (size_t)BUDGET / ndrivers >> 2 * input_below(&drivers[0].in, 4);
     pthread_mutex_init(&f->exchange_lock, NULL);
     EXPECT(f->h != NULL && scavenger_init(f->h));
+    profile_init(&f->profile, &f->h->profile_budget);
+    f->h->profile = &f->profile;
     f->h->map.huge = dice % 8 == 3 || dice % 8 == 6;
     f->h->caches->hold_interp = hold_interp;
     f->h->caches->let_go_interp = let_go_interp;
@@ -126,7 +128,7 @@ static void open_driver(struct driver *d, struct field *f) {
     memset(d, 0, sizeof *d);
     d->in = in;
     d->f = f;
-    d->profile = (struct profile){.mode = 3, .growth = 160};
+    d->habit = (struct habit){.mode = 3, .growth = 160};
     add_lane(d, MCACHE_INTERP, f->threaded ? new_set(f) : 0);
     add_lane(d, MCACHE_THREAD, 0);
     add_lane(d, MCACHE_ORPHAN, f->orphan_set);
@@ -201,6 +203,7 @@ static void close_field(struct field *f, unsigned ndrivers) {
                 mcache_free(drivers[i].lane[n].c);
     check_heap(f);
     ncalls += atomic_load(&f->h->os.ncalls);
+    profile_destroy(&f->profile);
     heap_delete(f->h);
     fuzz_current = NULL;
 }

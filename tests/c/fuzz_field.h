@@ -48,6 +48,8 @@ struct field {
     bool threaded;
     _Atomic bool faults; /* calls of the system fail */
     _Atomic bool closed; /* the caches are */
+    _Atomic bool sampled; /* or have been, in this round */
+    struct profile profile;
     _Atomic bool done;
     uint64_t seed, round;
     size_t budget; /* bytes that a driver may have live */
@@ -57,14 +59,14 @@ struct field {
 };
 
 /* Which sizes are asked for, and how many more blocks made than freed; now these, now others. */
-struct profile {
+struct habit {
     uint8_t mode, class, growth;
 };
 
 struct driver {
     struct field *f;
     struct input in;
-    struct profile profile;
+    struct habit habit;
     struct lane lane[LANES_MAX];
     unsigned nlanes, at; /* the lane in use */
     uint64_t ops;
@@ -111,11 +113,7 @@ static inline void reseed_sampler(struct mcache *c, uint64_t seed) {
     if (c->shared)
         mcache_enter(c);
     rng_seed(&c->sampler.rng, seed);
-    c->next_sample = 0;
-    for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++) {
-        c->cold[spc].granted -= (uint64_t)c->store[spc].left;
-        c->store[spc].left = 0;
-    }
+    mcache_draw_again(c, c->sampler.rate);
     if (c->shared)
         mcache_leave(c);
 }

@@ -21,11 +21,11 @@ static inline size_t log_size(struct input *in, unsigned from, unsigned to) {
     return ((size_t)1 << bits) + input_below(in, (uint32_t)1 << bits);
 }
 
-static inline size_t profile_size(struct driver *d) {
+static inline size_t habit_size(struct driver *d) {
     struct input *in = &d->in;
-    switch (d->profile.mode) {
+    switch (d->habit.mode) {
     case 0: case 1: case 2:
-        return size_in_class(in, 1 + d->profile.class % (GA_NUM_SIZE_CLASSES - 1));
+        return size_in_class(in, 1 + d->habit.class % (GA_NUM_SIZE_CLASSES - 1));
     case 3: case 4:
         return any_small(in);
     case 5:
@@ -43,14 +43,14 @@ static inline size_t profile_size(struct driver *d) {
 
 /* Within what a driver may have; huge ones only where there is hardly anything else. */
 static inline size_t next_size(struct driver *d) {
-    size_t size = profile_size(d);
+    size_t size = habit_size(d);
     return d->shadow.bytes + size > d->f->budget ? size % 64 : size;
 }
 
-static inline void new_profile(struct driver *d) {
-    d->profile.mode = (uint8_t)input_below(&d->in, 12);
-    d->profile.class = (uint8_t)input_u8(&d->in);
-    d->profile.growth = (uint8_t)input_u8(&d->in);
+static inline void new_habit(struct driver *d) {
+    d->habit.mode = (uint8_t)input_below(&d->in, 12);
+    d->habit.class = (uint8_t)input_u8(&d->in);
+    d->habit.growth = (uint8_t)input_u8(&d->in);
 }
 
 static inline size_t absurd_size(struct input *in) {
@@ -61,8 +61,14 @@ static inline size_t absurd_size(struct input *in) {
 
 /* ---- allocating ----------------------------------------------------------------------------- */
 
-static inline bool is_tiny(size_t size, size_t align, bool noscan) {
-    return noscan && size < GA_TINY_SIZE && align <= 8;
+/* A part of a tiny block: what is asked for must be small and noscan, but a sampled request gets a
+ * block of its own. */
+static inline bool is_tiny(struct driver *d, const struct block *b, size_t align) {
+    uintptr_t addr = (uintptr_t)b->p;
+    bool part = arena_of(&d->f->h->map, addr)->pageclass[arena_page(addr)] == GA_PAGE_TINY;
+    bool small = b->noscan && b->size < GA_TINY_SIZE && align <= 8;
+    EXPECT(part ? small : !small || atomic_load(&d->f->sampled));
+    return part;
 }
 
 static inline size_t usable_of(struct driver *d, unsigned char *p) {
@@ -77,7 +83,7 @@ static inline void enter_block(struct driver *d, struct block *b, size_t align) 
     struct shadow *s = &d->shadow;
     b->usable = usable_of(d, b->p);
     b->large = b->size > GA_MAX_SMALL_SIZE || align > GA_PAGE_SIZE;
-    b->tiny = is_tiny(b->size, align, b->noscan);
+    b->tiny = is_tiny(d, b, align);
     b->set = lane_of(d)->set;
     size_t whole = ga_max(b->size, 1);
     EXPECT(b->usable >= whole && (uintptr_t)b->p % align == 0);
@@ -85,7 +91,7 @@ static inline void enter_block(struct driver *d, struct block *b, size_t align) 
         EXPECT(b->usable % GA_PAGE_SIZE == 0 && (uintptr_t)b->p % GA_PAGE_SIZE == 0);
     else if (b->tiny)
         b->usable = whole; /* what the next part gets is not ours */
-    else if (align == 1)
+    else if (align == 1 && (!b->noscan || b->size >= GA_TINY_SIZE))
         EXPECT(b->usable == class_to_size[size_to_class(whole)] && (uintptr_t)b->p % 8 == 0);
     EXPECT(shadow_find(s, b->p) == NULL);
     s->nsmall += !b->large;
@@ -183,7 +189,7 @@ static inline size_t realloc_size(struct driver *d, size_t size) {
         next = size > GA_PAGE_SIZE ? size - GA_PAGE_SIZE : 0;
         break;
     default:
-        next = profile_size(d);
+        next = habit_size(d);
     }
     return d->shadow.bytes + next > d->f->budget || next > 48 * GA_MIB ? next % 4096 : next;
 }

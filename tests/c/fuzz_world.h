@@ -213,6 +213,36 @@ static inline void op_give_back(struct driver *d, bool caches_too) {
     gils_unlock(d->f);
 }
 
+static inline bool is_in_exchange(const struct field *f, uintptr_t addr) {
+    for (unsigned i = 0; i < f->nexchange; i++)
+        if ((uintptr_t)f->exchange[i].p == addr)
+            return true;
+    return false;
+}
+
+/* The profile of a heap that is sampled more or less, and read. */
+static inline void op_rate(struct driver *d, unsigned dice) {
+    static const uint64_t rates[] = {0, 1, 100, 4096};
+    struct mheap *h = d->f->h;
+    struct profile_copy copy;
+    uint64_t inuse = 0;
+    gils_lock(d->f);
+    mcaches_set_sample_rate(h, rates[dice % 4]);
+    atomic_store(&d->f->sampled, true);
+    gils_unlock(d->f);
+    if (!profile_read(h->profile, &h->specials, true, &copy)) {
+        EXPECT(d->f->threaded || atomic_load(&d->f->faults));
+        return;
+    }
+    for (uint32_t i = 0; i < copy.nsamples; i++)
+        inuse += copy.samples[i].allocs - copy.samples[i].frees;
+    EXPECT(inuse == copy.nblocks);
+    for (size_t i = 0; i < copy.nblocks && !d->f->threaded; i++)
+        EXPECT(shadow_find(&d->shadow, (unsigned char *)copy.blocks[i]) != NULL ||
+               is_in_exchange(d->f, copy.blocks[i]));
+    profile_copy_free(h->profile, &copy);
+}
+
 /* What is dear is rare. */
 static inline void op_world(struct driver *d) {
     unsigned what = input_u8(&d->in);
@@ -238,8 +268,8 @@ static inline void op_world(struct driver *d) {
         check_heap(d->f);
     else if (what < 252)
         check_contents(d);
-    else if (!d->f->threaded)
-        d->f->h->caches->sample_rate = what & 1 ? GA_SAMPLE_RATE_DEFAULT : what - 252;
+    else
+        op_rate(d, what);
 }
 
 #endif

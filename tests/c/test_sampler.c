@@ -26,8 +26,8 @@ static void test_exponential(uint64_t rate, uint64_t seed) {
     sampler_init(&s, rate, seed);
     for (int i = 0; i < N; i++) {
         int64_t distance = sampler_next(&s);
-        CHECK(distance >= 1);
-        double x = (double)distance / (double)rate;
+        CHECK(distance >= 0);
+        double x = (double)(distance + 1) / (double)rate;
         sum += x;
         squares += x * x;
         for (int k = 0; k < 4; k++)

@@ -1,0 +1,63 @@
+/* Which blocks of a cache are sampled, and how often.
+ *
+ * Allocation is a Poisson process over bytes (sampler.h).  Those over the bytes of one class and those
+ * of the others are independent, so each store may count its own, in blocks; tiny and large blocks
+ * share a count of bytes.  A block whose countdown has run out goes to the profile of the heap, if that
+ * has one, and gets a special instead of its bit in the heap bitmap.
+ *
+ * Lock: none; the caches are the caller's, or stopped. */
+#include "mcache.h"
+
+bool mcache_count_bytes(struct mcache *c, size_t nbytes) {
+    c->next_sample -= (int64_t)nbytes;
+    if (GA_LIKELY(c->next_sample >= 0))
+        return false;
+    c->sampler.hits++;
+    c->next_sample = sampler_next(&c->sampler);
+    return true;
+}
+
+void mcache_draw_left(struct mcache *c, unsigned spc) {
+    int64_t n = sampler_next(&c->sampler) / c->store[spc].elemsize;
+    c->cold[spc].granted += (uint64_t)n;
+    c->store[spc].left += n;
+}
+
+void mcache_count_hit(struct mcache *c, unsigned spc) {
+    c->sampler.hits++;
+    c->cold[spc].granted++;
+    c->store[spc].left = 0;
+    mcache_draw_left(c, spc);
+}
+
+bool mcache_sample(struct mcache *c, void *p, size_t size) {
+    struct mheap *h = c->heap;
+    return h->profile != NULL &&
+           profile_malloc(h->profile, &h->specials, (uintptr_t)p, SPECIAL_PROFILE, size, c->domain,
+                          c->sampler.rate);
+}
+
+/* What had been granted and not handed out is taken back first: the count of blocks stays. */
+void mcache_draw_again(struct mcache *c, uint64_t rate) {
+    c->sampler.rate = rate;
+    c->next_sample = sampler_next(&c->sampler);
+    for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
+        if (c->cold[spc].cap == 0)
+            continue;
+        c->cold[spc].granted -= (uint64_t)c->store[spc].left;
+        c->store[spc].left = 0;
+        mcache_draw_left(c, spc);
+    }
+}
+
+uint64_t mcaches_set_sample_rate(struct mheap *h, uint64_t rate) {
+    world_stop(h);
+    uint64_t before = h->caches->sample_rate;
+    h->caches->sample_rate = rate;
+    if (h->profile != NULL)
+        atomic_store(&h->profile->rate, rate);
+    for (struct mcache *c = h->caches->first; c != NULL; c = c->next)
+        mcache_draw_again(c, rate);
+    world_start(h);
+    return before;
+}
