@@ -421,6 +421,9 @@ def test_dataframe(profile):
         ("main.py", "main"),
         ("<frozen importlib._bootstrap>", "importlib._bootstrap"),
         ("<string>", "<string>"),
+        ("<stdin>", "__main__"),
+        ("<python-input-3>", "__main__"),
+        ("/tmp/ipykernel_812/3047.py", "__main__"),
         ("", ""),
     ],
 )

@@ -1,4 +1,4 @@
-"""Heap profiles: which code allocated what.  Pure Python, fed with what the core says."""
+"""Heap profiles: which code allocated what.  Pure Python but for live.py, which asks the core."""
 
 from .profile import HeapProfile
 from .records import VALUES, Frame, Sample, Thread

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 # What packages lie in: the last of these in a path ends what is not part of a module's name.
 _ROOTS = ("/site-packages/", "/dist-packages/", ".zip/")
 _FROZEN = "<frozen "
+# What is typed: at a prompt, in IPython, in a notebook.
+_TYPED = ("<stdin>", "<python-input-", "<ipython-input-")
+_CELLS = "/ipykernel_"
 
 
 def loaded_modules() -> dict[str, str]:
@@ -22,6 +25,8 @@ def loaded_modules() -> dict[str, str]:
             path = module_type.__getattribute__(module, "__dict__").get("__file__")
             if isinstance(path, str) and (path not in found or name == "__main__"):
                 found[path] = name
+    if getattr(sys, "argv", [""])[:1] == ["-c"]:
+        found["<string>"] = "__main__"
     return found
 
 
@@ -35,6 +40,8 @@ def module_of(filename: str, known: Mapping[str, str] | None = None) -> str:
     """
     if known and filename in known:
         return known[filename]
+    if filename.startswith(_TYPED) or _CELLS in filename:
+        return "__main__"
     if filename.startswith("<"):
         return filename[len(_FROZEN) : -1] if filename.startswith(_FROZEN) else filename
     path = _below_root(filename)

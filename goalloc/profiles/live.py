@@ -1,0 +1,73 @@
+"""The heap profile of this process: taken, and its sampling set."""
+
+from __future__ import annotations
+
+import sys
+
+from .. import _core
+from .modules import loaded_modules
+from .profile import HeapProfile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import SupportsIndex
+
+_NOT_SERVING = (
+    "goalloc serves no blocks in this process: start it with `python -m goalloc run`, "
+    "or call goalloc.install()"
+)
+_NO_LONGER = "goalloc serves no new blocks in this process: these are the older ones"
+_OFF = "sampling is off (rate 0): goalloc.set_profile_rate(524288) turns it on"
+
+
+def heap_profile() -> HeapProfile:
+    """The profile of this process as it is now, from the first block that goalloc served.
+
+    Where goalloc serves no blocks, or sampling is off, it is what there is, and .note says so.
+    """
+    raw = _core.profile_read()
+    raw["threads"] = list(_named(raw["threads"]))
+    note = _note(raw["rate"], bool(raw["samples"]))
+    return HeapProfile._from_core(raw, loaded_modules(), program=_program(), note=note)
+
+
+def _named(threads: Iterable[tuple[int, str]]) -> Iterable[tuple[int, str]]:
+    """Threads with the names that Python knows now; asking must not import threading."""
+    threading = sys.modules.get("threading")
+    names = {} if threading is None else {t.native_id: t.name for t in threading.enumerate()}
+    for native_id, name in threads:
+        yield native_id, names.get(native_id, name)
+
+
+def _program() -> str:
+    """What runs here, for the heading of pprof."""
+    script = getattr(sys, "argv", [""])[:1]
+    return script[0] if script and script[0] not in ("", "-c", "-m") else sys.executable or "python"
+
+
+def _note(rate: int, samples: bool) -> str:
+    if _core.mode() is None:
+        return _NO_LONGER if samples else _NOT_SERVING
+    return "" if rate else _OFF
+
+
+def profile_rate() -> int:
+    """Mean bytes between two samples: 524288 unless set; 1: every block; 0: none."""
+    return _core.profile_rate()
+
+
+def set_profile_rate(nbytes: SupportsIndex | str) -> int:
+    """Sets that rate and returns the former one.  It holds from the next sample of each thread.
+
+    nbytes   bytes, or a size such as "64KiB"; 1 samples every block, 0 none
+    GOALLOC_PROFILE_RATE sets it from the start.  Samples of before keep the weight that they have.
+    """
+    if isinstance(nbytes, str):
+        nbytes = _core.parse_bytes(nbytes)
+    return _core.set_profile_rate(nbytes)
+
+
+def reset_peak() -> None:
+    """Forgets the high-water mark: the next one is of what is in use from now on."""
+    _core.profile_reset_peak()
