@@ -38,16 +38,20 @@ __all__ = [
     "class_stats",
     "free_os_memory",
     "get_include",
+    "heap_profile",
     "install",
     "installed",
     "memory_bill",
     "memory_limit",
     "memstats",
     "mode",
+    "profile_rate",
     "read_profile",
     "record",
+    "reset_peak",
     "scavenge_delay",
     "set_memory_limit",
+    "set_profile_rate",
     "set_scavenge_delay",
     "size_class_of",
     "size_classes",
@@ -81,6 +85,7 @@ if TYPE_CHECKING:
         span_of,
         spans,
     )
+    from .profiles.live import heap_profile, profile_rate, reset_peak, set_profile_rate
     from .profiles.pprof_read import read_profile
     from .profiles.profile import HeapProfile
     from .profiles.records import Frame, Sample, Thread
@@ -102,6 +107,7 @@ _HOME = {
         "arenas check class_stats free_os_memory get_include memory_bill memory_limit memstats "
         "scavenge_delay set_memory_limit set_scavenge_delay snapshot span_of spans"
     ),
+    "profiles.live": "heap_profile profile_rate reset_peak set_profile_rate",
     "profiles.pprof_read": "read_profile",
     "profiles.profile": "HeapProfile",
     "profiles.records": "Frame Sample Thread",
