@@ -107,12 +107,10 @@ static void free_locked(struct profile *p, uint32_t number) {
 
 static bool malloc_locked(struct profile *p, struct specials *t, uintptr_t addr,
                           enum special_kind kind, struct bucket *key) {
-    uint32_t number, old;
+    uint32_t number;
     struct bucket *b = NULL;
     if (walk(p, &key->stack, &key->thread))
         b = intern_bucket(p, key, &number);
-    if (kind == SPECIAL_WRAPPED && specials_take(t, addr, kind, &old))
-        free_locked(p, old); /* the allocator below has freed it without our knowledge */
     if (b == NULL || !specials_add(t, addr, kind, number))
         return false;
     note_peak(p, b);

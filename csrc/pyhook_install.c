@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "report.h"
+#include "wrap_sample.h"
 
 /* Exported by every CPython that is supported, declared by some. */
 PyAPI_FUNC(const char *) _PyMem_GetCurrentAllocatorName(void);
@@ -183,7 +184,10 @@ static const char *install(enum pyhook_mode wanted, bool tracing) {
     const char *why = import_obstacle(tracing);
     if (wanted != PYHOOK_WRAP && why == NULL)
         return start_import();
-    return wanted == PYHOOK_IMPORT ? why : wrap_put_in();
+    if (wanted == PYHOOK_IMPORT)
+        return why;
+    wrap_sample_into(pyhook_heap());
+    return wrap_put_in();
 }
 
 const char *pyhook_install(enum pyhook_mode wanted) {

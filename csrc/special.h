@@ -38,8 +38,8 @@ struct specials {
 void specials_init(struct specials *t, struct budget *budget);
 void specials_destroy(struct specials *t);
 
-/* The caller owns the block.  A special of that kind which is there already is replaced: true, too.
- * False: no memory. */
+/* The caller owns the block; a special of that kind which is there already is replaced.  False: no
+ * memory. */
 bool specials_add(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t record);
 /* Takes it out.  False: the block has none of that kind; of several callers one gets it. */
 bool specials_take(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t *record);

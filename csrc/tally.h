@@ -10,12 +10,15 @@
 #define GA_TALLY_H
 
 #include "os.h"
+#include "sampler.h"
 #include "sizeclass.h"
 
 struct tally {
     _Atomic uint64_t mallocs[GA_NUM_SPAN_CLASSES];
     _Atomic uint64_t bytes[GA_NUM_SPAN_CLASSES]; /* asked for, not rounded up to the class */
     _Atomic uint64_t frees;
+    struct sampler sampler; /* of the thread; all zero before its first use */
+    int64_t next_sample;    /* bytes to the next sample */
     _Atomic bool taken; /* by a living thread */
     struct tally *next;
 };

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "fatal.h"
+#include "wrap_sample.h"
 
 /* Different tables that we have been put on in one process.  Tools save and restore the same few. */
 #define TABLES_MAX 64
@@ -50,13 +51,16 @@ static GA_NOINLINE struct tally *first_tally(void) {
     return self.tally = t;
 }
 
-static void count_malloc(PyMemAllocatorDomain domain, size_t nbytes) {
+static void count_malloc(PyMemAllocatorDomain domain, void *p, size_t nbytes) {
     bool noscan = domain == PYMEM_DOMAIN_RAW;
     struct tally *t = GA_LIKELY(self.tally != NULL) ? self.tally : first_tally();
-    if (GA_LIKELY(t != NULL))
+    if (GA_LIKELY(t != NULL)) {
         tally_malloc(t, nbytes, noscan);
-    else
+        wrap_sample(t, domain, p, nbytes);
+    } else {
         tallies_shared_malloc(&tallies, nbytes, noscan);
+        wrap_sample_shared(domain, p, nbytes);
+    }
 }
 
 static void count_free(void) {
@@ -95,7 +99,7 @@ GA_INLINE void *pass_malloc(PyMemAllocatorDomain domain, size_t size) {
     bool outermost = enter(domain);
     void *p = a->malloc(a->ctx, size);
     if (GA_LIKELY(leave(outermost) && p != NULL))
-        count_malloc(domain, size);
+        count_malloc(domain, p, size);
     return p;
 }
 
@@ -104,7 +108,7 @@ GA_INLINE void *pass_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t el
     bool outermost = enter(domain);
     void *p = a->calloc(a->ctx, nelem, elsize);
     if (GA_LIKELY(leave(outermost) && p != NULL)) /* then the product is one */
-        count_malloc(domain, nelem * elsize);
+        count_malloc(domain, p, nelem * elsize);
     return p;
 }
 
@@ -112,9 +116,13 @@ GA_INLINE void *pass_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t el
 GA_INLINE void *pass_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
     const PyMemAllocatorEx *a = allocator_below(domain);
     bool outermost = enter(domain);
+    uint32_t bucket;
+    bool sampled = outermost && p != NULL && wrap_forget(p, &bucket);
     void *q = a->realloc(a->ctx, p, size);
+    if (GA_UNLIKELY(sampled && q == NULL))
+        wrap_keep(p, bucket);
     if (GA_LIKELY(leave(outermost) && q != NULL)) {
-        count_malloc(domain, size);
+        count_malloc(domain, q, size);
         if (p != NULL)
             count_free();
     }
@@ -124,6 +132,9 @@ GA_INLINE void *pass_realloc(PyMemAllocatorDomain domain, void *p, size_t size) 
 GA_INLINE void pass_free(PyMemAllocatorDomain domain, void *p) {
     const PyMemAllocatorEx *a = allocator_below(domain);
     bool outermost = enter(domain);
+    uint32_t bucket;
+    if (outermost)
+        wrap_forget(p, &bucket);
     a->free(a->ctx, p);
     if (GA_LIKELY(leave(outermost) && p != NULL))
         count_free();
@@ -236,6 +247,7 @@ const char *wrap_put_in(void) {
 
 void wrap_take_out(void) {
     atomic_store(&counting, false);
+    wrap_sample_end();
     for (int domain = 0; domain < WRAP_DOMAINS; domain++) {
         PyMemAllocatorEx a;
         if (on_top(domain)) {

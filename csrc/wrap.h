@@ -7,7 +7,8 @@
  * (wrap_reached).  And whoever saved us and puts us back later finds us passing on still.
  *
  * Not known is the size of a block that is freed: the allocator below doesn't tell, and a table of all
- * blocks of our own would cost a hash of each address at each call.  Frees are counted in all only.
+ * blocks of our own would cost a hash of each address at each call.  Frees are counted in all only, and
+ * of the blocks that the profile has sampled (wrap_sample.h).
  * What an allocator asks for while it serves a call (pymalloc its large blocks, from raw) is its
  * business and not counted; nor is what it frees.
  *

@@ -10,7 +10,7 @@ import pytest
 FLOORS = """
     config base fatal domain lock rng os persistent fixalloc
     budget special table
-    sizeclass_table sizeclass tally mspan treap arena huge mheap large mcentral sampler tiny stack
+    sizeclass_table sizeclass sampler tally mspan treap arena huge mheap large mcentral tiny stack
     profile mcache malloc scavenger background inspect check debug report settings
     interp wrap pyhook goalloc
 """.split()

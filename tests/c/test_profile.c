@@ -341,7 +341,6 @@ static void test_failed_realloc(void) {
 
 /* ---- another allocator's blocks --------------------------------------------------------------- */
 
-/* A block that is sampled at the address of one whose free was not seen ends that one. */
 static void test_wrapped(void) {
     struct bench b;
     uint32_t bucket;
@@ -349,7 +348,6 @@ static void test_wrapped(void) {
     struct specials *t = &b.r.h->specials;
     for (uintptr_t addr = 8; addr <= 800; addr += 8)
         CHECK(profile_malloc(&b.profile, t, addr, SPECIAL_WRAPPED, 100, 2, 1));
-    CHECK(profile_malloc(&b.profile, t, 80, SPECIAL_WRAPPED, 200, 2, 1));
     CHECK_EQ(nlive(&b), 100);
     CHECK_HEAP(b.r.h);
     CHECK(profile_free(&b.profile, t, 88, SPECIAL_WRAPPED, &bucket));
