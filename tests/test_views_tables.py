@@ -11,6 +11,7 @@ from test_snapshot import parsed as parsed_ledger
 import goalloc
 from goalloc.bill import MemoryBill, Resident, resident_from_smaps
 from goalloc.display.classtable import _parts, in_use
+from goalloc.display.ledger import class_name
 from goalloc.tables import ClassTable
 
 
@@ -19,7 +20,8 @@ def worn(heap):
     blocks = [heap.malloc(n % 3000 + 1, noscan=n % 3 == 0) for n in range(0, 90_000, 31)]
     for p in blocks[: len(blocks) * 2 // 3]:
         heap.free(p)
-    heap.malloc(100_000)
+    for _ in range(20):
+        heap.malloc(100_000)
     heap.free_os_memory()
     return heap
 
@@ -168,16 +170,28 @@ def test_the_bars_of_classes_are_their_bytes(worn):
     classes = worn.class_stats()
     shown = in_use(classes)
     tree = parsed(classes._repr_html_())
-    rows = list(tree.iter("table"))[0].findall("tbody/tr")
-    assert len(rows) == len(shown)
+    rows = {row[0].text: row for table in tree.iter("table") for row in table.findall("tbody/tr")}
+    assert rows.keys() == {class_name(c) for c in shown}
     most = max(sum(_parts(c)) for c in shown)
-    for row, c in zip(rows, shown):
+    for c in shown:
+        row = rows[class_name(c)]
         cells = ["".join(cell.itertext()) for cell in row]
         assert [number(n) for n in cells[1:5]] == [c.spans, c.live, c.free, c.cached]
         width = sum(w for path in row.iter("path") for _, _, w, _ in boxes(path))
         span_bytes = sum(_parts(c))
         assert width == pytest.approx(span_bytes / most * 260, abs=2.5)
     assert sum(sum(_parts(c)) for c in shown) == worn.memstats().heap_inuse
+
+
+def test_small_classes_of_a_long_table_are_folded_away(worn):
+    shown = in_use(worn.class_stats())
+    tree = parsed(worn.class_stats()._repr_html_())
+    (details,) = tree.iter("details")
+    folded = {row.find("td").text for row in details.findall("table/tbody/tr")}
+    most = max(sum(_parts(c)) for c in shown)
+    assert folded == {class_name(c) for c in shown if sum(_parts(c)) < 0.02 * most} != set()
+    assert len(tables(tree)[0]) - 1 + len(folded) == len(shown)
+    assert "<details>" not in worn.snapshot()._repr_html_()
 
 
 def test_text_bars_are_as_long_as_their_bytes(worn):

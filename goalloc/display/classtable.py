@@ -25,6 +25,8 @@ _PARTS = (
     ("c4", "tail", "▪"),
 )
 _TEXT_WIDTH = 30
+_LONG = 24  # rows
+_NEXT_TO_NOTHING = 0.02  # of the largest class
 
 
 def in_use(classes: Sequence[ClassStats]) -> list[ClassStats]:
@@ -69,8 +71,11 @@ def _text_bar(c: ClassStats, most: int) -> str:
     return bar
 
 
-def class_grid(classes: Sequence[ClassStats]) -> str:
-    """Bars are to one scale; their tooltips have the bytes."""
+def class_grid(classes: Sequence[ClassStats], fold: bool = False) -> str:
+    """Bars are to one scale; their tooltips have the bytes.
+
+    fold   of a long table, show the classes that have next to nothing only when asked
+    """
     if any(c.spans is None for c in classes):
         columns = class_columns(classes)
         rows = [
@@ -79,11 +84,21 @@ def class_grid(classes: Sequence[ClassStats]) -> str:
         ]
         return svg.grid(("class", *(name.replace("_", " ") for name in columns)), rows)
     most = max((sum(_parts(c)) for c in classes), default=0)
+    few = most * _NEXT_TO_NOTHING if fold and len(classes) > _LONG else 0
+    folded = [c for c in classes if sum(_parts(c)) < few]
+    rest = ""
+    if folded:
+        summary = f"{len(folded)} more classes, with less than {few / most:.0%} of the largest each"
+        rest = f"<details><summary>{summary}</summary>{_bar_grid(folded, most)}</details>"
+    return _bar_grid([c for c in classes if c not in folded], most) + _key() + rest
+
+
+def _bar_grid(classes: Sequence[ClassStats], most: int) -> str:
     rows = [
         (*map(escape, _cells(c)), svg.amount(c.live_bytes), f"{c.occupancy:.0%}", _bar(c, most))
         for c in classes
     ]
-    return svg.grid((*_HEADINGS, "bytes in its spans"), rows, left=(0, 7)) + _key()
+    return svg.grid((*_HEADINGS, "bytes in its spans"), rows, left=(0, 7))
 
 
 def _key() -> str:
@@ -106,7 +121,7 @@ def class_table_html(classes: Sequence[ClassStats]) -> str:
     name = f"{len(shown)} of {len(classes)} span classes have spans"
     if shown[0].spans is None:
         name = f"{len(shown)} of {len(classes)} span classes were asked for, in wrap mode"
-    return svg.frame(svg.heading(name), class_grid(shown))
+    return svg.frame(svg.heading(name), class_grid(shown, fold=True))
 
 
 def class_change_grid(classes: Sequence[ClassStats]) -> str:

@@ -42,8 +42,9 @@ font:13px/1.45 system-ui,sans-serif;font-variant-numeric:tabular-nums;overflow-x
 .goalloc svg text{fill:var(--ga-dim);font:10px system-ui,sans-serif}
 .goalloc table{border-collapse:collapse;border:0;margin:4px 0 8px;font-size:12.5px;
 color:inherit;background:none}
-.goalloc tr,.goalloc tr:nth-child(even){background:none}
-.goalloc tbody tr:hover{background:var(--ga-soft)}
+.goalloc table tbody tr:nth-child(n){background:none}
+.goalloc table tbody tr:nth-child(n):hover{background:var(--ga-soft)}
+.goalloc summary{cursor:pointer;color:var(--ga-dim);font-size:12px}
 .goalloc th,.goalloc td{border:0;padding:2px 9px;text-align:right;white-space:pre;
 vertical-align:middle;max-width:none;color:inherit;background:none}
 .goalloc th{border-bottom:1px solid var(--ga-line);font-weight:600;color:var(--ga-dim)}
