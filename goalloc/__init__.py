@@ -36,6 +36,7 @@ __all__ = [
     "arenas",
     "check",
     "class_stats",
+    "fragmentation",
     "free_os_memory",
     "get_include",
     "heap_profile",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
         arenas,
         check,
         class_stats,
+        fragmentation,
         free_os_memory,
         get_include,
         memory_bill,
@@ -104,8 +106,8 @@ _HOME = {
     "hooks": "install installed mode uninstall",
     "maps": "ArenaMap SpanMap",
     "process": (
-        "arenas check class_stats free_os_memory get_include memory_bill memory_limit memstats "
-        "scavenge_delay set_memory_limit set_scavenge_delay snapshot span_of spans"
+        "arenas check class_stats fragmentation free_os_memory get_include memory_bill "
+        "memory_limit memstats scavenge_delay set_memory_limit set_scavenge_delay snapshot span_of spans"
     ),
     "profiles.live": "heap_profile profile_rate reset_peak set_profile_rate",
     "profiles.pprof_read": "read_profile",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Literal, SupportsIndex
 
     from .bill import MemoryBill
+    from .fragments import Fragmentation
     from .stats import ClassStats, MemStats, Span
 
 
@@ -73,6 +74,19 @@ def memory_bill() -> MemoryBill:
 
     s = snapshot()
     return MemoryBill(s.memstats, s.classes, resident(s.arenas))
+
+
+def fragmentation(by: Literal["line", "function", "file"] = "line") -> Fragmentation:
+    """Which classes, and which code's surviving blocks, keep free slots from going back.
+
+    by   what tells call sites apart.  They are an estimate from the heap profile (set_profile_rate):
+         the more live samples, the better; at a rate of 1 every block since then is counted.
+    """
+    from .fragments import fragmentation_of
+
+    profile = _core.profile_read(blocks=True)
+    known = profile["rate"] or profile["samples"]
+    return fragmentation_of(snapshot(), profile if known else None, by)
 
 
 def check() -> None:

@@ -216,3 +216,33 @@ def test_it_is_a_good_record(scattered):
     assert pickle.loads(pickle.dumps(f)) == f
     assert f.as_dict()["sites"][0]["function"] == f.sites[0].function
     assert "\n" not in repr(f) and len(repr(f)) < 120
+
+
+# ---- of a process -------------------------------------------------------------------------------
+
+SURVIVORS = """
+import goalloc
+kept = [bytearray(700) for _ in range(30_000)][::50]
+f = goalloc.fragmentation()
+goalloc.check()
+print(len(kept), sum(s.live_bytes for s in f.sites), f.held_bytes, sum(s.held_bytes for s in f.sites))
+"""
+
+
+def test_survivors_of_a_process(in_mode):
+    """All blocks are known, so all that is held is explained, but for what came and went meanwhile."""
+    found = in_mode(SURVIVORS, env={"GOALLOC_PROFILE_RATE": "1"})
+    kept, live, held, known = map(int, found.split())
+    assert live >= kept * 704
+    assert known > 3_000_000
+    assert 0.98 * held < known < 1.02 * held
+
+
+def test_a_process_without_a_profile(in_mode):
+    code = (
+        "import goalloc; from goalloc import _core; _core.set_profile_rate(0)\n"
+        "f = goalloc.fragmentation(); print(f.classes != (), f.sites)\n"
+        "assert 'profile' in str(f) and f._repr_html_()"
+    )
+    found = in_mode(code, env={"GOALLOC_PROFILE_RATE": "0"})
+    assert found == "True None\n"
