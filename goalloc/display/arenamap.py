@@ -174,8 +174,8 @@ def arena_map_text(m: ArenaMap) -> str:
         offset = start * each * PAGE_SIZE / (1 << 20)
         lines.append(f"{f'+{offset:g} MiB':>10} |{signs}|")
     lines.append(
-        f"{each * PAGE_SIZE // 1024} KiB each: ░▒▓█ slots, by fullness; ■ large object; ≡ stacks; "
-        "· free, kept; blank: given back, or not yet used"
+        f"a sign is {each * PAGE_SIZE // 1024} KiB: ░▒▓█ slots, by fullness; ■ large; ≡ stacks; "
+        "· free; blank: given back, or unused"
     )
     totals = _totals(m)
     held = [
