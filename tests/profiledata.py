@@ -68,7 +68,9 @@ def large_core_profile(buckets, depth, seed, functions=2000):
         size = 16 * rng.randrange(1, 200)
         samples.append((i, size, RATE, 2, i % 2, allocs, frees, rng.randrange(allocs + 1)))
     return core_profile(
-        functions=[(f"Class{i % 50}.method{i}", f"/srv/app/m{i % 40}.py", i) for i in range(functions)],
+        functions=[
+            (f"Class{i % 50}.method{i}", f"/srv/app/m{i % 40}.py", i) for i in range(functions)
+        ],
         locations=locations,
         stacks=stacks,
         samples=samples,

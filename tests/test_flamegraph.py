@@ -54,7 +54,7 @@ class Page(html.parser.HTMLParser):
 def drawn_data(text):
     """The data that a script draws."""
     (script,) = Page(text).scripts
-    return json.loads(re.search(r"goallocFlame\(place, (\{.*\})\);", script)[1])
+    return json.loads(re.search(r"goallocFlame\(place, (\{.*\})\);\n", script)[1])
 
 
 def totals(data, name):
@@ -76,9 +76,7 @@ def test_data_is_the_tree_of_calls(profile):
         assert data["names"][data["groups"][number]] == node.name
         assert sums[number] == node.total and data["own"]["inuse_space"][number] == node.own
         below = [i for i, p in enumerate(data["parents"]) if p == number and i and sums[i]]
-        for inner, child in zip(
-            sorted(below, key=lambda i: -sums[i]), node.children, strict=True
-        ):
+        for inner, child in zip(sorted(below, key=lambda i: -sums[i]), node.children, strict=True):
             check(inner, child)
 
     check(0, root)
@@ -106,7 +104,7 @@ def test_it_is_self_contained(profile, tmp_path):
 
 def test_the_text_of_it_is_there_without_scripts(profile):
     text = profile.flamegraph()._repr_html_()
-    assert f"<pre>Heap of main.py\nbytes in use" in text
+    assert "<pre>Heap of main.py\nbytes in use" in text
     assert "main.&lt;module&gt;" in text.partition("<script>")[0]
     assert str(profile.flamegraph()) == repr(profile.flamegraph())
     assert str(profile.tree()) in str(profile.flamegraph())
@@ -180,7 +178,9 @@ def test_what_is_too_small_is_summed_up_and_told(seed, monkeypatch):
 
 
 def test_notes_tell_how_the_numbers_came_about(profile):
-    assert "estimated from a sample every 512.0 KiB; 6 samples" in profile.flamegraph().data()["notes"]
+    assert (
+        "estimated from a sample every 512.0 KiB; 6 samples" in profile.flamegraph().data()["notes"]
+    )
     exact = HeapProfile._from_core(core_profile(rate=1))
     assert "exact; 6 samples" in exact.flamegraph().data()["notes"]
 

@@ -76,7 +76,12 @@ def test_a_sample_says_what_who_and_where(profile):
     assert sample.stack[0] == Frame(
         "JSONDecoder.decode", "/usr/lib/python3.11/json/decoder.py", 337, "json.decoder", 332
     )
-    assert [f.function for f in sample.stack] == ["JSONDecoder.decode", "Store.load", "main", "<module>"]
+    assert [f.function for f in sample.stack] == [
+        "JSONDecoder.decode",
+        "Store.load",
+        "main",
+        "<module>",
+    ]
     assert (sample.size, sample.domain, sample.thread) == (4096, "obj", Thread(4001, "MainThread"))
     assert str(sample.stack[1]) == "store.Store.load (/srv/app/store.py:25)"
     assert json.loads(json.dumps(sample.as_dict()))["stack"][0]["line"] == 337
@@ -137,7 +142,9 @@ def test_top_is_what_a_sum_by_hand_gives(profile, by, index):
 
 def test_recursion_counts_once(profile):
     rows = {row.name: row for row in profile.top(None, index="alloc_objects")}
-    recursive = sum(s.alloc_objects for s in profile.samples if "main" in {f.function for f in s.stack})
+    recursive = sum(
+        s.alloc_objects for s in profile.samples if "main" in {f.function for f in s.stack}
+    )
     assert rows["main.main"].cum == recursive
 
 

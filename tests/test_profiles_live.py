@@ -5,6 +5,7 @@ from pychild import needs_launch, needs_replaceable
 
 EVERY = {"GOALLOC_PROFILE_RATE": "1"}
 
+
 def test_the_peak_and_how_it_is_reset(in_mode):
     code = (
         "import goalloc\n"
@@ -64,8 +65,7 @@ def test_after_uninstall_the_older_blocks_are_told(python):
 @needs_launch
 def test_threading_is_not_imported_for_it(python):
     code = (
-        "import sys, goalloc; goalloc.heap_profile().to_pprof()\n"
-        "print('threading' in sys.modules)"
+        "import sys, goalloc; goalloc.heap_profile().to_pprof()\nprint('threading' in sys.modules)"
     )
     assert python.output("-m", "goalloc", "run", "-c", code) == "False\n"
 

@@ -1,17 +1,27 @@
-// An icicle of the tree of calls, drawn into `root` from `data` (flamegraph.py says what is in it).
+// An icicle of the tree of calls, drawn once into `root` from `data` (flamegraph.py: data()).
 // Nothing is global, nothing is fetched; names become text only, never markup.
 function goallocFlame(root, data) {
   "use strict";
-  const KINDS = { inuse: "in use", alloc: "allocated", peak: "at the peak", temporary: "temporary" };
+  if (root.goallocDrawn) return; // a property, which no saved page keeps: there it is drawn again
+  root.goallocDrawn = true;
+  const KINDS = {
+    inuse: "in use",
+    alloc: "allocated",
+    peak: "at the peak",
+    temporary: "temporary",
+  };
   const UNITS = { space: "bytes", objects: "blocks" };
   const ROW = 18;
   const LEAST = 0.5; // pixels: what is narrower is not drawn until it is zoomed into
   const LETTER = 6.7; // width of a letter in pixels, a little more than it is
   const SVG = "http://www.w3.org/2000/svg";
-  // Paul Tol's "light" colours and the red and blue of ColorBrewer's RdBu: both are made to be told
-  // apart by the colour-blind.  Text on them is dark, but on the ends of the second.
-  const FILLS = ["#77aadd", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00", "#eedd88", "#ee8866", "#ffaabb"];
-  const SHADES = ["#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b"];
+  // Paul Tol's "light" colours, and the blue and red of ColorBrewer's RdBu: both are made so that
+  // the colour-blind tell them apart.  Text on them is dark, but on the ends of the second.
+  const FILLS =
+    "#77aadd #99ddff #44bb99 #bbcc33 #aaaa00 #eedd88 #ee8866 #ffaabb".split(" ");
+  const SHADES =
+    "#2166ac #4393c3 #92c5de #d1e5f0 #f7f7f7 #fddbc7 #f4a582 #d6604d #b2182b".split(" ");
+  const GREY = "#dddddd";
 
   const count = data.parents.length;
   const depth = new Int32Array(count);
@@ -28,8 +38,8 @@ function goallocFlame(root, data) {
     return data.own[`alloc_${unit}`].map((n, i) => n - inuse[i]);
   }
 
-  // For one value: own and total of each node, its width (in a difference of absolute values, so that
-  // what has grown does not hide what has shrunk) and where it starts.
+  // For one value: own and total of each node, its width (in a difference of absolute values, so
+  // that what has grown does not hide what has shrunk) and where it starts.
   function layout(kind, unit) {
     const key = `${kind}_${unit}`;
     if (cache[key]) return cache[key];
@@ -97,6 +107,7 @@ function goallocFlame(root, data) {
     return group;
   }
 
+  const lines = (texts) => texts.map((text) => element("div", { textContent: text }));
   const title = element("div", { className: "goalloc-title", textContent: data.title });
   const kinds = { ...KINDS };
   if (!data.own.peak_space) delete kinds.peak;
@@ -106,7 +117,10 @@ function goallocFlame(root, data) {
   const status = element("div", { className: "goalloc-status" });
   status.setAttribute("aria-live", "polite");
   const tip = element("div", { className: "goalloc-tip", hidden: true });
-  const svg = drawing("svg", { role: "tree", "aria-label": "flame graph: arrows move, Enter zooms, Escape shows the whole" });
+  const svg = drawing("svg", {
+    role: "tree",
+    "aria-label": "flame graph: arrows move, Enter zooms, Escape shows the whole",
+  });
   const bar = element(
     "div",
     { className: "goalloc-bar" },
@@ -115,13 +129,13 @@ function goallocFlame(root, data) {
     search,
     reset,
   );
-  const notes = element("div", { className: "goalloc-notes" }, ...data.notes.map((text) => element("div", { textContent: text })));
+  const notes = element("div", { className: "goalloc-notes" }, ...lines(data.notes));
 
   // ---- the picture
 
   function colour(node) {
     const hue = data.hues[data.groups[node]];
-    if (hue < 0 && !(data.diff && node)) return "#dddddd";
+    if (hue < 0 && !(data.diff && node)) return GREY;
     if (!data.diff) return FILLS[hue % FILLS.length];
     const share = view.width[node] ? view.total[node] / view.width[node] : 0;
     return SHADES[Math.round(4 + 4 * share)];
@@ -138,22 +152,25 @@ function goallocFlame(root, data) {
 
   function described(node) {
     const where = data.places[data.groups[node]];
-    const lines = [nameOf(node)];
-    if (where) lines.push(where);
-    const { own, total } = view;
-    lines.push(`${KINDS[state.kind]}: ${formatted(total[node], state.unit)} (${percent(total[node])}), own ${formatted(own[node], state.unit)}`);
+    const [own, total] = [view.own[node], view.total[node]];
+    const texts = where ? [nameOf(node), where] : [nameOf(node)];
+    const before = data.diff ? " before" : "";
+    texts.push(`${percent(total)} of all ${UNITS[state.unit]} ${KINDS[state.kind]}${before}`);
+    texts.push(`its own: ${formatted(own, state.unit)}`);
     for (const kind in kinds) {
-      const [bytes, blocks] = ["space", "objects"].map((unit) => formatted(layout(kind, unit).total[node], unit));
-      lines.push(`${KINDS[kind]}: ${bytes} in ${blocks} blocks`);
+      const bytes = formatted(layout(kind, "space").total[node], "space");
+      const blocks = formatted(layout(kind, "objects").total[node], "objects");
+      texts.push(`${KINDS[kind]}: ${bytes} in ${blocks} blocks`);
     }
-    return lines;
+    return texts;
   }
 
   function matcher() {
     if (!state.query) return null;
     try {
       const pattern = new RegExp(state.query, "i");
-      return (node) => pattern.test(nameOf(node)) || pattern.test(data.places[data.groups[node]]);
+      return (node) =>
+        pattern.test(nameOf(node)) || pattern.test(data.places[data.groups[node]]);
     } catch {
       const text = state.query.toLowerCase();
       return (node) => nameOf(node).toLowerCase().includes(text);
@@ -181,15 +198,22 @@ function goallocFlame(root, data) {
 
   function drawNode(node, [x, wide], hit) {
     const fill = colour(node);
-    const group = drawing("g", { "data-node": node, role: "treeitem", tabindex: node === state.focus ? 0 : -1, "aria-level": depth[node] + 1 });
-    group.setAttribute("aria-label", `${nameOf(node)}, ${formatted(view.total[node], state.unit)}, ${percent(view.total[node])}`);
+    const total = view.total[node];
+    const group = drawing("g", {
+      "data-node": node,
+      role: "treeitem",
+      tabindex: node === state.focus ? 0 : -1,
+      "aria-level": depth[node] + 1,
+      "aria-label": `${nameOf(node)}, ${formatted(total, state.unit)}, ${percent(total)}`,
+    });
     if (hit === false || depth[node] < depth[state.zoom]) group.classList.add("goalloc-dim");
     const y = depth[node] * ROW;
-    group.append(drawing("rect", { x, y, width: Math.max(wide - 0.5, LEAST), height: ROW - 1, fill }));
+    const width = Math.max(wide - 0.5, LEAST);
+    group.append(drawing("rect", { x, y, width, height: ROW - 1, fill }));
     const label = labelFor(node, wide);
     if (label) {
-      const ends = fill === SHADES[0] || fill === SHADES[8];
-      const text = drawing("text", { x: x + 3, y: y + ROW - 6, fill: ends ? "#ffffff" : "#111111" });
+      const ink = fill === SHADES[0] || fill === SHADES[8] ? "#ffffff" : "#111111";
+      const text = drawing("text", { x: x + 3, y: y + ROW - 6, fill: ink });
       text.textContent = label;
       group.append(text);
     }
@@ -221,7 +245,9 @@ function goallocFlame(root, data) {
   function summary(matches) {
     if (!view.width[0]) return `nothing ${KINDS[state.kind]}`;
     const zoomed = state.zoom ? `${nameOf(state.zoom)}: ` : "";
-    let text = `${zoomed}${formatted(view.total[state.zoom], state.unit)}${state.unit === "objects" ? " blocks" : ""} ${KINDS[state.kind]}`;
+    const blocks = state.unit === "objects" ? " blocks" : "";
+    const total = formatted(view.total[state.zoom], state.unit);
+    const text = `${zoomed}${total}${blocks} ${KINDS[state.kind]}`;
     if (!matches) return text;
     const inside = new Uint8Array(count);
     let sum = 0;
@@ -248,7 +274,7 @@ function goallocFlame(root, data) {
   }
 
   function showTip(node, x, y) {
-    tip.replaceChildren(...described(node).map((text) => element("div", { textContent: text })));
+    tip.replaceChildren(...lines(described(node)));
     tip.hidden = false;
     const box = root.getBoundingClientRect();
     tip.style.left = `${Math.max(0, Math.min(x - box.left + 12, box.width - tip.offsetWidth))}px`;
@@ -301,7 +327,8 @@ function goallocFlame(root, data) {
   svg.addEventListener("focusin", (event) => {
     const node = nodeAt(event);
     const box = event.target.getBoundingClientRect();
-    if (node >= 0 && event.target.matches(":focus-visible")) showTip(node, box.left, box.bottom - 12);
+    const byKey = event.target.matches(":focus-visible");
+    if (node >= 0 && byKey) showTip(node, box.left, box.bottom - 12);
   });
   svg.addEventListener("focusout", () => (tip.hidden = true));
   search.addEventListener("input", () => update({ query: search.value }));

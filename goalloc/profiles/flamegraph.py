@@ -1,9 +1,9 @@
 """The tree of calls as an icicle: one piece of HTML that needs nothing from anywhere.
 
-It is drawn by a few hundred lines of JavaScript of our own (flamegraph.js).  d3-flame-graph and Plotly
-would put 300 KB to 4 MB into every cell of a notebook or fetch them from a network that may not be
-there; what is left of them to use, rectangles in a row, is less than what they would have to be taught:
-four values to switch between, differences, the keyboard.
+It is drawn by a few hundred lines of JavaScript of our own (flamegraph.js).  d3-flame-graph and
+Plotly would put 300 KB to 4 MB into every cell of a notebook, or fetch them from a network that may
+not be there; what there is in them to use, rectangles in rows, is less than what they would have to
+be taught: four values to switch between, differences, the keyboard.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class _Drawn(NamedTuple):
 class FlameGraph:
     """A flame graph of a profile.  HTML in a notebook, text in a terminal, .write(path) for a file.
 
-    In it one can switch between what is in use, allocated, at the peak and temporary, in bytes and in
-    blocks; click, or Enter, zooms, and / searches.  In a difference red has grown and blue has shrunk.
+    In it one can switch between what is in use, allocated, at the peak and temporary, in bytes and
+    in blocks; a click or Enter zooms, / searches.  In a difference red has grown, blue has shrunk.
     """
 
     def __init__(self, profile: HeapProfile, index: str = "inuse_space", title: str = "") -> None:
@@ -115,9 +115,8 @@ class FlameGraph:
             f"<pre>{escape(str(self))}</pre></div>"
             f"<style>{_source('flamegraph.css')}</style>"
             f"<script>(() => {{\n{_source('flamegraph.js')}\n"
-            f"""const places = document.querySelectorAll('[data-goalloc="{number}"]:not([data-drawn])');\n"""
-            "for (const place of places) { place.dataset.drawn = 1; goallocFlame(place, "
-            f"{data}); }}\n}})();</script>"
+            f"for (const place of document.querySelectorAll('[data-goalloc=\"{number}\"]'))\n"
+            f"goallocFlame(place, {data});\n}})();</script>"
         )
 
     def __str__(self) -> str:

@@ -4,10 +4,10 @@ Written by hand, as in Go: a protobuf library would make an object of every samp
 needed of the format are varints.  The field numbers are those of pprof's profile.proto.
 
 What goalloc adds to Go's: the labels domain, thread and thread_id, and on demand two more values.
-A function is named with its module, as Go's are with their package, since pprof adds up what has the
-same name; the bare name is its system_name.  These differ for another reason too: pprof takes
-`<module>` for a template of C++ and would show nothing, unless it is told that way that the name is
-made for people.
+A function is named with its module, as Go's are with their package, since pprof adds up what has
+the same name; the bare name is its system_name.  That these differ has another use: pprof takes
+`<module>` for a template of C++ and would show nothing, unless it is told so that the name is for
+people already.
 """
 
 from __future__ import annotations

@@ -196,7 +196,9 @@ class _Decoder:
             base=base,
             program=self.program(),
             note=" ".join(
-                printable(c.removeprefix(COMMENT_NOTE)) for c in comments if c.startswith(COMMENT_NOTE)
+                printable(c.removeprefix(COMMENT_NOTE))
+                for c in comments
+                if c.startswith(COMMENT_NOTE)
             ),
         )
         return tables, about

@@ -44,9 +44,9 @@ class About(Record, AboutFields):
 class HeapProfile:
     """Which code allocated what, and what of it is in use.  Frozen; pickles.
 
-    All values are estimates from samples, unless the rate is 1.  Where a method takes `index`, it is
-    one of VALUES: 'inuse_space' (the default; bytes), 'inuse_objects', 'alloc_*' (all ever allocated),
-    'peak_*' (in use when the most was) and 'temporary_*' (allocated and freed).
+    All values are estimates from samples, unless the rate is 1.  Where a method takes `index`, it
+    is one of VALUES: 'inuse_space' (the default; bytes), 'inuse_objects', 'alloc_*' (all that was
+    ever allocated), 'peak_*' (in use when the most was) and 'temporary_*' (allocated and freed).
     """
 
     __slots__ = ("about", "_tables", "_samples")
@@ -170,8 +170,8 @@ class HeapProfile:
     ) -> Top:
         """The n functions (lines, files, modules) with the most; None: all of them.
 
-        flat is what they allocated themselves, cum what they and whatever they called did; a function
-        that called itself counts once for a stack.  sum % runs down the flat ones, as in pprof.
+        flat is what they allocated themselves, cum what they and whatever they called did; one that
+        called itself counts once for a stack.  sum % runs down the flat ones, as in pprof.
         """
         from .top import make_top
 
@@ -198,7 +198,7 @@ class HeapProfile:
     def merge(self, others: HeapProfile | Iterable[HeapProfile]) -> HeapProfile:
         """The sum with another one or several, such as those of all workers of a service.
 
-        The peaks of the parts need not have been at the same time: the sum of them is an upper bound.
+        The peaks of the parts need not have been at the same time: their sum is an upper bound.
         """
         from .algebra import merged
 

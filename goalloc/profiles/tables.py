@@ -112,7 +112,7 @@ def columns(rows: Sequence[_Row], width: int) -> tuple[array[int], ...]:
 
 
 class Builder:
-    """Makes one set of tables of parts of others: equal samples become one, their counts are added."""
+    """Makes one set of tables of parts of others: equal samples become one with their sums."""
 
     def __init__(self) -> None:
         self.functions: dict[_Function, int] = {}

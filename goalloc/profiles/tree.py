@@ -143,7 +143,9 @@ class Tree:
         while waiting and (lines is None or len(rows) < lines):
             name, own, total, node, before, below = waiting.pop()
             rows.append((self._shown(own), self._shown(total, percent=True), before + name))
-            inner = [(c.name, c.own, c.total, c._number) for c in Node(self, node)] if node >= 0 else []
+            inner = (
+                [(c.name, c.own, c.total, c._number) for c in Node(self, node)] if node >= 0 else []
+            )
             kept = [c for c in inner if abs(c[2]) >= cut]
             small = [c[2] for c in inner if abs(c[2]) < cut]
             if small:
