@@ -1,4 +1,4 @@
-/* See interp.h.  With interp_gil.c the only file that reads CPython's internal structures. */
+/* See interp.h. */
 #define Py_BUILD_CORE 1
 #include <Python.h>
 
@@ -19,14 +19,6 @@ static __thread bool thread_is_ending __attribute__((tls_model("initial-exec")))
 static pthread_key_t thread_key;
 
 /* ---- CPython's structures ------------------------------------------------------------------- */
-
-static PyThreadState *current_thread_state(void) {
-#if PY_VERSION_HEX >= 0x030d0000
-    return PyThreadState_GetUnchecked();
-#else
-    return _PyThreadState_UncheckedGet();
-#endif
-}
 
 #if PY_VERSION_HEX >= 0x030c0000
 

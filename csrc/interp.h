@@ -46,6 +46,15 @@ extern GA_HIDDEN struct mcache *main_cache;
 extern GA_HIDDEN PyInterpreterState *const volatile *interp_list; /* CPython's: [0] newest, [1] main */
 extern GA_HIDDEN __thread struct mcache *thread_cache;
 
+/* NULL: not attached.  In 3.11 it is that of whoever holds the GIL. */
+GA_INLINE PyThreadState *current_thread_state(void) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
 /* False: out of memory. */
 bool procs_init(struct mheap *h);
 

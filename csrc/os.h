@@ -66,10 +66,13 @@ uint64_t os_entropy(void);  /* 64 unpredictable bits for seeds */
 void os_write(int fd, const char *text, size_t nbytes);
 void os_yield(void);
 
-/* The calling thread, as the system knows it; its name, for tools that list threads; and whether a
- * thread of this process that has been joined is gone for the system as well. */
+/* The calling thread, as the system knows it; its name, which tools that list threads show (to be set,
+ * and as it is: at most OS_THREAD_NAME_MAX bytes with the end); and whether a thread of this process
+ * that has been joined is gone for the system as well. */
+#define OS_THREAD_NAME_MAX 16
 int os_thread_id(void);
 void os_thread_name(const char *name);
+void os_thread_own_name(char name[OS_THREAD_NAME_MAX]);
 bool os_thread_gone(int id);
 
 /* Bytes that the control groups of this process allow it (os_cgroup.c); UINT64_MAX: no limit.  root

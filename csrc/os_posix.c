@@ -230,4 +230,9 @@ int os_thread_id(void) { return (int)syscall(SYS_gettid); }
 
 void os_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
+void os_thread_own_name(char name[OS_THREAD_NAME_MAX]) {
+    if (prctl(PR_GET_NAME, name, 0, 0, 0) != 0)
+        name[0] = '\0';
+}
+
 bool os_thread_gone(int id) { return syscall(SYS_tgkill, getpid(), id, 0) != 0; }

@@ -8,13 +8,13 @@ import pytest
 # Bottom up; a file includes only headers of floors before its own.  os_posix.c and os_cgroup.c stand on
 # floor os.
 FLOORS = """
-    config base fatal domain lock rng os persistent fixalloc
-    budget special table
+    config base hash fatal domain lock rng os persistent fixalloc
+    budget special table linetable locations
     sizeclass_table sizeclass sampler tally mspan treap arena huge mheap large mcentral tiny stack
     profile mcache malloc scavenger background inspect check debug report settings
-    interp wrap pyhook goalloc
+    interp pystack wrap pyhook goalloc
 """.split()
-KNOW_PYTHON = {"interp", "wrap", "pyhook", "goalloc"}
+KNOW_PYTHON = {"interp", "pystack", "wrap", "pyhook", "goalloc"}
 MAX_FILE_LINES = 700
 MAX_FUNCTION_LINES = 60
 

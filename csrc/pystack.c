@@ -1,0 +1,230 @@
+/* See pystack.h; pystack_frame.h has what differs between the versions of CPython. */
+#define Py_BUILD_CORE 1
+#include <Python.h>
+
+#include "pystack.h"
+
+#include "fatal.h"
+#include "hash.h"
+#include "linetable.h"
+#include "pystack_frame.h"
+
+#define CACHE_MIN 64
+#define CACHE_MAX 16384 /* beyond it, the newest of those that fight for an entry has it */
+
+/* What is known of one instruction of a code object. */
+struct known_place {
+    const PyCodeObject *code; /* NULL: a free entry */
+    uint32_t unit;
+    uint32_t location;
+    uint32_t version, interp; /* of the code object; version 0: not known */
+    const PyObject *filename; /* imp may put another into a code object that has just been made */
+    uint64_t table_hash; /* of the table_nbytes of the location table that say which line it is */
+    size_t table_nbytes;
+};
+
+/* ---- texts ---------------------------------------------------------------------------------- */
+
+/* Of a Python str, as UTF-8. */
+struct utf8 {
+    const char *bytes;
+    size_t nbytes;
+};
+
+static size_t put_code_point(char *out, uint32_t c) {
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xc0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 63));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (char)(0xe0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 63));
+        out[2] = (char)(0x80 | (c & 63));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | c >> 18);
+    out[1] = (char)(0x80 | (c >> 12 & 63));
+    out[2] = (char)(0x80 | (c >> 6 & 63));
+    out[3] = (char)(0x80 | (c & 63));
+    return 4;
+}
+
+static GA_NOINLINE struct utf8 encode(PyObject *str, char *scratch) {
+    Py_ssize_t length = PyUnicode_GET_LENGTH(str);
+    size_t n = 0;
+    for (Py_ssize_t i = 0; i < length && n + 4 <= PYSTACK_TEXT_MAX; i++) {
+        uint32_t c = PyUnicode_READ(PyUnicode_KIND(str), PyUnicode_DATA(str), i);
+        n += put_code_point(scratch + n, c >= 0xd800 && c < 0xe000 ? '?' : c);
+    }
+    return (struct utf8){scratch, n};
+}
+
+GA_INLINE struct utf8 utf8_of(PyObject *str, char *scratch) {
+    if (GA_UNLIKELY(str == NULL || !PyUnicode_Check(str) || !PyUnicode_IS_READY(str)))
+        return (struct utf8){"?", 1};
+    if (GA_UNLIKELY(!PyUnicode_IS_COMPACT_ASCII(str)))
+        return encode(str, scratch);
+    return (struct utf8){PyUnicode_DATA(str),
+                         ga_min((size_t)PyUnicode_GET_LENGTH(str), PYSTACK_TEXT_MAX)};
+}
+
+static bool is_text(const struct text *t, struct utf8 u) {
+    return t->nbytes == u.nbytes && memcmp(t->bytes, u.bytes, u.nbytes) == 0;
+}
+
+/* ---- the cache ------------------------------------------------------------------------------ */
+
+static size_t cache_nbytes(size_t n) {
+    return ga_align_up(n * sizeof(struct known_place), os_page_size());
+}
+
+static struct known_place *entry_of(struct pystack *s, const PyCodeObject *code, uint32_t unit) {
+    uint64_t hash = ga_hash_word(ga_hash_word(0, (uintptr_t)code), unit);
+    return &s->cache[hash >> 20 & (s->ncache - 1)];
+}
+
+/* Without memory for a larger one it stays as it is. */
+static bool resize_cache(struct pystack *s, size_t n) {
+    struct known_place *before = s->cache, *p = budget_pages(s->budget, cache_nbytes(n));
+    size_t nbefore = s->ncache;
+    if (p == NULL)
+        return false;
+    s->cache = p;
+    s->ncache = n;
+    s->used = 0;
+    for (size_t i = 0; i < nbefore; i++) {
+        if (before[i].code == NULL)
+            continue;
+        struct known_place *e = entry_of(s, before[i].code, before[i].unit);
+        s->used += e->code == NULL;
+        *e = before[i];
+    }
+    if (before != NULL)
+        budget_return_pages(s->budget, before, cache_nbytes(nbefore));
+    return true;
+}
+
+/* The code object at the address that e has is the one that e was made of, or cannot be told from it
+ * by name, file and line.  A version is never given twice in an interpreter, and an id of an
+ * interpreter never again: so it is the same object, and it keeps alive what its location was made of. */
+GA_INLINE bool is_valid(struct pystack *s, struct locations *l, const struct known_place *e,
+                        const PyCodeObject *code, uint32_t interp) {
+    uint32_t version = frame_code_version(code);
+    if (GA_LIKELY(version != 0 && version == e->version && interp == e->interp))
+        return code->co_filename == e->filename;
+    const struct function *f = locations_function(l, locations_get(l, e->location)->function);
+    const char *table = PyBytes_AS_STRING(code->co_linetable);
+    return f->first_line == code->co_firstlineno &&
+           is_text(locations_text(l, f->name), utf8_of(code->co_qualname, s->scratch[0])) &&
+           is_text(locations_text(l, f->file), utf8_of(code->co_filename, s->scratch[1])) &&
+           (size_t)PyBytes_GET_SIZE(code->co_linetable) >= e->table_nbytes &&
+           ga_hash_bytes(table, e->table_nbytes) == e->table_hash;
+}
+
+static GA_NOINLINE uint32_t locate(struct pystack *s, struct locations *l,
+                                   const PyCodeObject *code, uint32_t unit, uint32_t interp) {
+    struct known_place new = {.code = code, .unit = unit, .interp = interp};
+    const uint8_t *table = (const uint8_t *)PyBytes_AS_STRING(code->co_linetable);
+    int line = linetable_find(table, (size_t)PyBytes_GET_SIZE(code->co_linetable),
+                              code->co_firstlineno, unit, &new.table_nbytes);
+    if (line == LINETABLE_NO_LINE)
+        line = code->co_firstlineno;
+    struct utf8 name = utf8_of(code->co_qualname, s->scratch[0]);
+    struct utf8 file = utf8_of(code->co_filename, s->scratch[1]);
+    uint32_t function = locations_add_function(l, name.bytes, name.nbytes, file.bytes, file.nbytes,
+                                               code->co_firstlineno);
+    new.location = locations_add(l, function, line);
+    if (new.location == LOCATION_DROPPED)
+        return LOCATION_DROPPED; /* there may be memory the next time */
+    new.table_hash = ga_hash_bytes(table, new.table_nbytes);
+    new.version = frame_code_version(code);
+    new.filename = code->co_filename;
+    struct known_place *e = entry_of(s, code, unit);
+    s->used += e->code == NULL;
+    *e = new;
+    if (s->used > s->ncache / 2 && s->ncache < CACHE_MAX)
+        resize_cache(s, 2 * s->ncache);
+    return new.location;
+}
+
+/* ---- the walk ------------------------------------------------------------------------------- */
+
+/* Of the calling thread; a child of fork is another one. */
+static __thread struct {
+    int id;
+    unsigned forks;
+} self __attribute__((tls_model("initial-exec")));
+static unsigned forks = 1;
+
+static void after_fork(void) { forks++; }
+
+static uint32_t this_thread(struct locations *l) {
+    char name[OS_THREAD_NAME_MAX];
+    if (GA_UNLIKELY(self.forks != forks)) {
+        self.id = os_thread_id();
+        self.forks = forks;
+    }
+    os_thread_own_name(name);
+    return locations_add_thread(l, (uint64_t)self.id, name, strnlen(name, sizeof name));
+}
+
+static size_t walk(struct pystack *s, PyThreadState *tstate, struct locations *l, uint32_t *locs,
+                   size_t max) {
+    size_t n = 0;
+    if (tstate == NULL || s->cache == NULL) {
+        locs[0] = LOCATION_NO_FRAME;
+        return 1;
+    }
+    uint32_t interp = (uint32_t)PyInterpreterState_GetID(PyThreadState_GetInterpreter(tstate));
+    for (struct _PyInterpreterFrame *f = frame_first(tstate); f != NULL; f = f->previous) {
+        PyCodeObject *code = frame_code(f);
+        if (code == NULL)
+            continue;
+        if (n == max) {
+            locs[max - 1] = LOCATION_TRUNCATED;
+            break;
+        }
+        uint32_t unit = frame_unit(f);
+        struct known_place *e = entry_of(s, code, unit);
+        bool known = e->code == code && e->unit == unit && is_valid(s, l, e, code, interp);
+        locs[n++] = GA_LIKELY(known) ? e->location : locate(s, l, code, unit, interp);
+    }
+    if (n == 0)
+        locs[n++] = LOCATION_NO_FRAME;
+    return n;
+}
+
+size_t pystack_walk(void *ctx, struct locations *l, uint32_t *locs, size_t max, uint32_t *thread) {
+    *thread = this_thread(l);
+    return walk(ctx, frame_thread_state(false), l, locs, max);
+}
+
+size_t pystack_walk_attached(void *ctx, struct locations *l, uint32_t *locs, size_t max,
+                             uint32_t *thread) {
+    *thread = this_thread(l);
+    return walk(ctx, frame_thread_state(true), l, locs, max);
+}
+
+/* ---- begin and end -------------------------------------------------------------------------- */
+
+static void watch_forks(void) { GA_CHECK(pthread_atfork(NULL, NULL, after_fork) == 0); }
+
+bool pystack_init(struct pystack *s, struct budget *budget) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    s->budget = budget;
+    s->cache = NULL;
+    s->ncache = s->used = 0;
+    return !frame_layout_is_known() || resize_cache(s, CACHE_MIN);
+}
+
+void pystack_destroy(struct pystack *s) {
+    if (s->cache != NULL)
+        budget_return_pages(s->budget, s->cache, cache_nbytes(s->ncache));
+    s->cache = NULL;
+}
