@@ -6,6 +6,7 @@ import random
 import cbuild
 import pytest
 from benchrun import bench_modules  # noqa: F401
+from chromium import browser  # noqa: F401
 from pychild import heap, in_mode, python  # noqa: F401  (fixtures of the Python-level tests)
 from stock import programs  # noqa: F401
 

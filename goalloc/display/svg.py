@@ -24,13 +24,13 @@ _LIGHT = (
     "--ga-bg:var(--jp-layout-color0,var(--vscode-editor-background,#fff));"
     "--ga-fg:#1c2128;--ga-dim:#5b6672;--ga-line:#d3d9e0;--ga-free:#c3cad3;--ga-soft:#f2f4f7;"
     "--ga-1:#0072b2;--ga-2:#009e73;--ga-3:#e69f00;--ga-4:#d55e00;--ga-5:#b5599b;--ga-6:#6b7683;"
-    "--ga-more:#c8372d;--ga-less:#2a6db4"
+    "--ga-more:#c8372d;--ga-less:#2a6db4;--ga-o0:.3;--ga-o1:.45;--ga-o2:.6;--ga-o3:.78"
 )
 _DARK = (
     "--ga-bg:var(--jp-layout-color0,var(--vscode-editor-background,#14171b));"
     "--ga-fg:#e4e8ed;--ga-dim:#9da8b5;--ga-line:#3a414a;--ga-free:#4c5561;--ga-soft:#20252b;"
     "--ga-1:#4ba6e6;--ga-2:#2bbd92;--ga-3:#f2b632;--ga-4:#f27a3d;--ga-5:#d98fc0;--ga-6:#8d99a7;"
-    "--ga-more:#f2766b;--ga-less:#62aef0"
+    "--ga-more:#f2766b;--ga-less:#62aef0;--ga-o0:.42;--ga-o1:.55;--ga-o2:.68;--ga-o3:.83"
 )
 _LIGHT_HOSTS = ("body[data-jp-theme-light=true]", ".vscode-light", "html[theme=light]")
 _DARK_HOSTS = ("body[data-jp-theme-light=false]", ".vscode-dark", "html[theme=dark]")
@@ -59,8 +59,8 @@ vertical-align:middle;max-width:none;color:inherit;background:none}
 .goalloc .cf{fill:var(--ga-free)}.goalloc .cb{fill:var(--ga-bg)}
 .goalloc .cr{fill:var(--ga-bg);stroke:var(--ga-line)}
 .goalloc .cm{fill:var(--ga-more)}.goalloc .cl{fill:var(--ga-less)}
-.goalloc .o0{fill-opacity:.3}.goalloc .o1{fill-opacity:.45}.goalloc .o2{fill-opacity:.6}
-.goalloc .o3{fill-opacity:.78}.goalloc .g{stroke:var(--ga-line);fill:none}
+.goalloc .o0{fill-opacity:var(--ga-o0)}.goalloc .o1{fill-opacity:var(--ga-o1)}
+.goalloc .o2{fill-opacity:var(--ga-o2)}.goalloc .o3{fill-opacity:var(--ga-o3)}.goalloc .g{stroke:var(--ga-line);fill:none}
 .goalloc path:hover,.goalloc rect.h:hover{stroke:var(--ga-fg);stroke-width:1}
 .goalloc .q{pointer-events:none}.goalloc .n{fill-opacity:0}
 .goalloc .kc1,.goalloc .kc2,.goalloc .kc4{fill:none;stroke-width:1.8;stroke-linejoin:round}
