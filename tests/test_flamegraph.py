@@ -106,7 +106,7 @@ def test_the_text_of_it_is_there_without_scripts(profile):
     text = profile.flamegraph()._repr_html_()
     assert "<pre>Heap of main.py\nbytes in use" in text
     assert "main.&lt;module&gt;" in text.partition("<script>")[0]
-    assert str(profile.flamegraph()) == repr(profile.flamegraph())
+    assert repr(profile.flamegraph()) == "<FlameGraph: Heap of main.py, inuse_space>"
     assert str(profile.tree()) in str(profile.flamegraph())
 
 

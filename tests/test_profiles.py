@@ -332,10 +332,20 @@ def test_it_pickles_compares_and_is_frozen(profile):
 
 
 def test_repr_is_one_clear_line(profile):
+    assert repr(profile.top(2)) == "<Top: 2 of 6 by function, 9.3 MiB, bytes in use>"
+    assert repr(profile.tree("alloc_objects")) == "<Tree: 9 calls, 69,236, blocks allocated>"
     assert repr(profile) == (
         "<HeapProfile: 11,419 blocks, 9,771,638 bytes in use, 6 samples, rate 524,288>"
     )
     assert repr(profile.diff(profile)).startswith("<HeapProfile difference: +0 blocks, +0 bytes")
+
+
+def test_a_terminal_of_ipython_shows_the_text(profile):
+    for shown in (profile.top(), profile.tree(), profile.flamegraph()):
+        told = []
+        printer = type("Printer", (), {"text": lambda self, text, told=told: told.append(text)})()
+        shown._repr_pretty_(printer, False)
+        assert told == [str(shown)]
 
 
 def test_an_empty_profile_is_shown_with_its_reason():

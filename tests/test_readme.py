@@ -1,4 +1,4 @@
-"""Every example of the README runs, and shows what it really prints.
+"""Every example of the README and of the guide runs, and shows what it really prints.
 
 A ```python block runs as a script; a ```text block right behind it is its output.  A ```console
 block is commands after `$ `, each with its output.  `<!-- numbers vary -->` before a block: numbers,
@@ -16,6 +16,7 @@ from pychild import needs_replaceable
 
 TOP = Path(__file__).resolve().parents[1]
 README = TOP / "README.md"
+PAGES = [README, TOP / "docs" / "where-did-my-memory-go.md"]
 VARY = "<!-- numbers vary -->"
 _BLOCK = re.compile(
     r"(?P<vary><!-- numbers vary -->\n)?```(?P<kind>python|console)\n(?P<code>.*?)```\n"
@@ -39,9 +40,10 @@ def shape(text):
 
 def examples():
     """Every block that has an output, named by its place."""
-    text = README.read_text()
     return [
-        pytest.param(block, id=f"line-{text.count(chr(10), 0, block.start()) + 1}")
+        pytest.param(block, id=f"{page.stem}-{text.count(chr(10), 0, block.start()) + 1}")
+        for page in PAGES
+        for text in [page.read_text()]
         for block in _BLOCK.finditer(text)
     ]
 
@@ -94,9 +96,10 @@ def test_example_prints_what_it_shows(block, tmp_path):
         assert alike(printed) == alike(block["output"])
 
 
-def test_no_example_is_overlooked():
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_example_is_overlooked(page):
     """A fence that the pattern above can't read would go untested."""
-    text = README.read_text()
+    text = page.read_text()
     kinds = re.findall(r"^```(\w*)$", text, re.MULTILINE)
     opened = [kind for kind in kinds if kind in ("python", "console", "text")]
     found = []

@@ -123,7 +123,10 @@ class FlameGraph:
         return f"{self._title}\n{self._profile.tree(self._index)}"
 
     def __repr__(self) -> str:
-        return str(self)
+        return f"<FlameGraph: {self._title}, {self._index}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("..." if cycle else str(self))
 
 
 def _title(profile: HeapProfile) -> str:

@@ -185,7 +185,7 @@ class _Decoder:
         self.add_samples(width)
         tables = self.builder.build()
         comments = [self.string(n) for part in self.parts.get(13, []) for n in _numbers(part)]
-        negative = any(n < 0 for column in tables.counts for n in column)
+        negative = any(min(column, default=0) < 0 for column in tables.counts)
         base = (0,) * len(COUNTS) if negative or COMMENT_DIFF in comments else None
         about = About(
             rate=self.number(12),

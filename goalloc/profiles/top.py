@@ -38,7 +38,7 @@ class _Heading(NamedTuple):
 
 
 class Top:
-    """Rows with the most first.  Prints as pprof's top; HTML in a notebook."""
+    """TopRow records, those with the most first.  print() gives pprof's table; HTML in a notebook."""
 
     def __init__(self, rows: list[TopRow], heading: _Heading) -> None:
         self._rows = rows
@@ -107,7 +107,12 @@ class Top:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return str(self)
+        h = self._heading
+        total = shown(h.total, h.value, h.is_diff)
+        return f"<Top: {len(self)} of {len(self) + h.hidden} by {h.by}, {total}, {described(h.value)}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("..." if cycle else str(self))
 
     def _repr_html_(self) -> str:
         heading = self._heading

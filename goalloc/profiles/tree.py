@@ -100,7 +100,7 @@ class Node:
 
 
 class Tree:
-    """The tree of calls; .root is the whole.  Prints what is more than 1 % of it."""
+    """The tree of calls; .root is the whole.  print() shows what is more than 1 % of it."""
 
     def __init__(self, profile: HeapProfile, index: str, by: str) -> None:
         self.index = index
@@ -172,7 +172,11 @@ class Tree:
         return self.to_text()
 
     def __repr__(self) -> str:
-        return self.to_text()
+        total = self._shown(self._total[0])
+        return f"<Tree: {len(self._total) - 1} calls, {total}, {described(self.index)}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("..." if cycle else str(self))
 
     def _repr_html_(self) -> str:
         from html import escape
