@@ -29,6 +29,8 @@ cdef extern from *:
     """
     const Py_ssize_t PY_SSIZE_T_MAX
 
+include "_core_again.pxi"
+
 PAGE_SIZE = GA_PAGE_SIZE
 SCAVENGE_NEVER = GA_SCAVENGE_NEVER
 

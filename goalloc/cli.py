@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     classes = commands.add_parser("classes", help="print the table of size classes")
     classes.set_defaults(error=classes.error)
     doctor = commands.add_parser(
-        "doctor", help="say which modes work in this interpreter, and why not"
+        "doctor", help="say which modes work in this interpreter, why not, and what it is about"
     )
     doctor.set_defaults(error=doctor.error)
     return parser
@@ -117,10 +117,12 @@ def _classes() -> int:
 
 
 def _doctor() -> int:
-    from .doctor import diagnose
+    from .doctor import circumstances, diagnose
 
     version = sys.version.split()[0]
     print(f"goalloc in {sys.implementation.name} {version} ({sys.executable})")
     for name, why_not in diagnose():
         print(f"{name:<7} {'works' if why_not is None else 'does not work: ' + why_not}")
+    for text in circumstances():
+        print(f"here:   {text}")
     return 0

@@ -1,4 +1,4 @@
-"""Which modes work in this interpreter: found out by trying, not by knowing."""
+"""Which modes work in this interpreter, found out by trying, and what here has a say in it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,37 @@ def diagnose() -> Iterator[tuple[str, str | None]]:
     yield "launch", _launch_obstacle()
     yield "import", _import_obstacle()
     yield "wrap", _wrap_obstacle()
+
+
+def circumstances() -> Iterator[str]:
+    """Of what is special in how this interpreter was built or started: what it means, in a line."""
+    import os
+
+    malloc = os.environ.get("PYTHONMALLOC", "") * (not sys.flags.ignore_environment)
+    hooks = "launch goes below the debug hooks, install() wraps above them"
+    if "t" in sys.abiflags:
+        yield "a free-threaded build: it needs its own allocator, so that install() only wraps"
+    if hasattr(sys, "gettotalrefcount"):
+        yield f"a debug build: {hooks}"
+    elif malloc in ("debug", "pymalloc_debug"):
+        yield f"PYTHONMALLOC={malloc}: {hooks}"
+    elif sys.flags.dev_mode and malloc == "":
+        yield f"development mode: {hooks}"
+    if malloc.startswith(("malloc", "mimalloc")):
+        yield f"PYTHONMALLOC={malloc}: that allocator stays, install() wraps it"
+    if _tracemalloc_is_tracing():
+        yield (
+            "tracemalloc is tracing: launch goes below it, install() wraps; its stop() takes a "
+            "wrapping goalloc along, mode() is None then, and install() may be called again"
+        )
+    if (launch.preload_path() or "no path") in os.environ.get("LD_PRELOAD", "").replace(":", " ").split():
+        yield "LD_PRELOAD has goalloc: child Pythons are launched on it"
+
+
+def _tracemalloc_is_tracing() -> bool:
+    import tracemalloc
+
+    return tracemalloc.is_tracing()
 
 
 def _launch_obstacle() -> str | None:

@@ -91,7 +91,8 @@ def test_doctor_finds_all_well(python):
 @needs_replaceable
 def test_doctor_when_launched(python):
     heading, *lines = python.run("-m", "goalloc", "doctor").stdout.splitlines()
-    assert [line.split()[1:] for line in lines] == [["works"]] * 3
+    assert [line.split()[1:] for line in lines[:3]] == [["works"]] * 3
+    assert lines[-1].startswith("here:   LD_PRELOAD has goalloc")
 
 
 @needs_launch
@@ -107,8 +108,10 @@ def test_doctor_when_launched(python):
 )
 def test_doctor_says_why_not(python, outer, env, works):
     heading, *lines = python.output(*outer, "-m", "goalloc", "doctor", env=env).splitlines()
-    told = dict(line.split(maxsplit=1) for line in lines)
+    told = dict(line.split(maxsplit=1) for line in lines[:3])
     assert list(told) == ["launch", "import", "wrap"]
+    cause = (*env.values(), *outer)[-1].replace("dev", "development")
+    assert sum(cause in line and line.startswith("here:   ") for line in lines[3:]) == 1
     assert {mode for mode, text in told.items() if text == "works"} == works
     for mode in told.keys() - works:
         assert told[mode].startswith("does not work: ") and len(told[mode].split()) > 6

@@ -9,6 +9,7 @@ import textwrap
 import cbuild
 import pytest
 from pychild import needs_launch, needs_replaceable
+from stock import PROGRAMS
 from test_hooks import BEGIN, CHURN, INTERPRETERS
 
 # Of a class that hardly anything in a small program uses; what did is subtracted.
@@ -323,80 +324,6 @@ def test_blocks_of_the_time_before_and_after(python):
 
 # ---- beside others ------------------------------------------------------------------------------
 
-ORDERS = CHURN + textwrap.dedent(
-    """
-    import ctypes, faulthandler, itertools, sys, tracemalloc
-    import goalloc
-    from goalloc import _core
-    faulthandler.enable()
-    length, *library = sys.argv[1:]
-    saver = ctypes.PyDLL(library[0])
-
-    running = []                          # tools, the last one started on top
-    start = {"tracemalloc": tracemalloc.start, "saver": saver.saver_start}
-    stop = {"tracemalloc": tracemalloc.stop, "saver": saver.saver_stop}
-    def switch(tool):
-        if tool not in running:
-            start[tool]()
-            running.append(tool)
-        elif running[-1] == tool:         # two tools that don't nest break each other without us
-            stop[tool]()
-            running.pop()
-    def installed(mode):
-        try: goalloc.install(mode)
-        except goalloc.InstallError as error: return str(error)
-    steps = {
-        "install": lambda: installed(None),
-        "import": lambda: installed("import"),
-        "wrap": lambda: installed("wrap"),
-        "uninstall": goalloc.uninstall,
-        "tracemalloc": lambda: switch("tracemalloc"),
-        "saver": lambda: switch("saver"),
-    }
-
-    def truth():
-        '''What a block says, from each domain.'''
-        found = set()
-        for domain in ("raw", "mem", "obj"):
-            before = sum(m for m, _ in _core.wrap_counts()[1])
-            blocks = [_core._domain_malloc(domain, 700) for _ in range(50)]
-            counted = sum(m for m, _ in _core.wrap_counts()[1]) - before >= 50
-            ours = all(goalloc.span_of(p) is not None for p in blocks)
-            # A plain `before`: what counting itself allocates is far less than half of this.
-            found.add("import" if ours else "wrap" if counted else None)
-            for p in blocks: _core._domain_free(domain, p)
-        return found
-
-    def told(step, error, before):
-        now = goalloc.mode()
-        assert truth() == {now}, (now, truth())
-        if step == "install": assert now is not None and error is None
-        elif step == "uninstall": assert now is None
-        elif step in ("import", "wrap"): assert (now == step) == (error is None), error
-        elif before is None: assert now is None or step in start
-        churn(3)
-
-    sequences = 0
-    kept = []
-    for sequence in itertools.product(steps, repeat=int(length)):
-        sequences += 1
-        for step in sequence:
-            before = goalloc.mode()
-            try:
-                told(step, steps[step](), before)
-            except AssertionError as error:
-                raise AssertionError(sequence, step, running) from error
-            kept.append([step, bytearray(600)])
-            del kept[:-20:2]
-        while running: switch(running[-1])
-        goalloc.uninstall()
-        assert goalloc.mode() is None
-    goalloc.check()
-    print(sequences)
-    """
-)
-
-
 @pytest.fixture(scope="module")
 def saver(tmp_path_factory):
     library = tmp_path_factory.mktemp("saver") / "saver.so"
@@ -419,8 +346,7 @@ def saver(tmp_path_factory):
     ],
 )
 def test_every_order_of_install_and_other_tools(python, saver, malloc, length):
-    program = python.folder / "orders.py"
-    program.write_text(ORDERS)
+    program = PROGRAMS / "tools_in_order.py"
     done = python.output(program, length, saver, env={"PYTHONMALLOC": malloc})
     assert int(done) == 6**length
 

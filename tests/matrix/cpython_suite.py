@@ -1,0 +1,157 @@
+"""CPython's own tests, each file on a plain python and in launch mode: the differences.
+
+    python tests/matrix/cpython_suite.py                  all of this interpreter's, or go on with them
+    python tests/matrix/cpython_suite.py test_gc test_re  these, again
+    python tests/matrix/cpython_suite.py --again          those that differ or were cut short, again
+
+The results are in results/cpython-VERSION.json, written after each file; tables.py makes
+docs/cpython-suite.md of them.  A test case differs when it never ended under goalloc as it did on
+stock, in several tries; it is unsteady when it ended in one of these in more than one way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import place
+
+TRIES = 3
+# Not offline, not here, or for hours.
+_NOT_HERE = {"network", "urlfetch", "gui", "audio", "largefile", "extralargefile", "cpu", "walltime"}
+_WORD_OF_STATUS = {0: "passed", 2: "failed", 3: "changed its environment", 4: "no test ran"}
+_NAMED = re.compile(r"^(FAIL|ERROR): (.*)$", re.MULTILINE)
+
+
+def regrtest_options() -> list[str]:
+    """Which resources there are."""
+    from test.libregrtest.cmdline import ALL_RESOURCES
+
+    lacking = [f"-{name}" for name in ALL_RESOURCES if name in _NOT_HERE]
+    return ["-u", ",".join(["all", *lacking])]
+
+
+def test_files(folder: Path) -> list[str]:
+    command = [sys.executable, "-m", "test", "--list-tests"]
+    listed = place.run(command, folder=folder, timeout=60, env=place.clean_environment())
+    return listed.stdout.split()
+
+
+def cases_of(report: Path, output: str) -> dict[str, str]:
+    """The outcome of each test case: of the report, and what only the output names (subtests)."""
+    cases: dict[str, str] = {}
+    if report.exists():
+        for case in ElementTree.parse(report).iter("testcase"):
+            kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
+            if name := case.get("name"):  # without: one whose subtests failed, named below
+                cases[name] = min(kinds, default="passed")
+    for kind, name in _NAMED.findall(output):
+        words = re.fullmatch(r"(\w+) \(([\w.]+)\).*", name)
+        key = name
+        if words:  # "test_x (test.test_y.Z.test_x)": by the name that the report has
+            key = words[2] if words[2].endswith(words[1]) else f"{words[2]}.{words[1]}"
+        if cases.get(key, "passed") == "passed":
+            cases[key] = {"FAIL": "failure", "ERROR": "error"}[kind]
+    return cases
+
+
+def run_file(name: str, ours: bool, timeout: float) -> dict[str, Any]:
+    """One run of one test file: how it ended, its seconds, the outcome of each case."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        test = ["-m", "test", *regrtest_options(), "--junit-xml", str(report), name]
+        run = ["-m", "goalloc", "run"] if ours else []
+        outcome = place.run(
+            [sys.executable, *run, *test],
+            folder=Path(folder),
+            timeout=timeout,
+            env=place.clean_environment(TMPDIR=folder),
+        )
+        output = outcome.stdout + outcome.stderr
+        how = outcome.how()
+        if outcome.status in _WORD_OF_STATUS:
+            how = _WORD_OF_STATUS[outcome.status]
+            skipped = re.search(rf"^{re.escape(name)} skipped", output, re.MULTILINE)
+            how = "skipped" if skipped else how
+        return {
+            "how": how,
+            "seconds": round(outcome.seconds, 1),
+            "cases": cases_of(report, output),
+            "tail": output[-3000:],
+        }
+
+
+def _endings(runs: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """Of the file as a whole ('') and of each case: the ways in which it ended."""
+    found: dict[str, set[str]] = {"": {run["how"] for run in runs}}
+    for run in runs:
+        for case, ending in run["cases"].items():
+            found.setdefault(case, set()).add(ending)
+    return found
+
+
+def differences(stock: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, Any]:
+    """{'differs': {case: [stock, ours]}, 'unsteady': the same}; '' is the file as a whole."""
+    a, b = _endings(stock), _endings(ours)
+    found: dict[str, Any] = {"differs": {}, "unsteady": {}}
+    for case in sorted(a.keys() | b.keys()):
+        x, y = a.get(case, {"not run"}), b.get(case, {"not run"})
+        if x != y or len(x) > 1:
+            words = [" or ".join(sorted(x)), " or ".join(sorted(y))]
+            found["unsteady" if x & y else "differs"][case] = words
+    return found
+
+
+def judge(name: str, slow: float) -> dict[str, Any]:
+    """Runs a file both ways, more often if the ends are not the same."""
+    stock = [run_file(name, False, slow)]
+    if stock[0]["how"] == "timeout":
+        return {"how": "not run", "seconds": [stock[0]["seconds"]]}
+    patience = 120 + 5 * stock[0]["seconds"]
+    ours = [run_file(name, True, patience)]
+    while (found := differences(stock, ours))["differs"] and len(ours) < TRIES:
+        stock.append(run_file(name, False, patience))
+        ours.append(run_file(name, True, patience))
+    result = {
+        "how": "differs" if found["differs"] else "same",
+        "result": stock[0]["how"],
+        "cases": len(stock[0]["cases"]),
+        "seconds": [stock[0]["seconds"], ours[0]["seconds"]],
+        **{key: value for key, value in found.items() if value},
+    }
+    if found["differs"]:
+        result["tail"] = ours[0]["tail"]
+    return result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="*", help="test files; default: all that have no result yet")
+    parser.add_argument("--again", action="store_true", help="those without a `same` again")
+    parser.add_argument(
+        "--slow", type=float, default=60, help="seconds on stock after which a file is not run"
+    )
+    options = parser.parse_args()
+    path = place.RESULTS / f"cpython-{place.column()}.json"
+    results = {**place.load(path), **place.describe(), "slow": options.slow}
+    done = results.setdefault("files", {})
+    with tempfile.TemporaryDirectory() as folder:
+        names = options.files or test_files(Path(folder))
+    for i, name in enumerate(names, 1):
+        if not options.files and name in done:
+            if not options.again or done[name]["how"] == "same":
+                continue
+        done[name] = judge(name, options.slow)
+        place.save(path, results)
+        note = done[name].get("differs") or done[name].get("result", "")
+        print(f"{i}/{len(names)} {name}: {done[name]['how']} {note}", flush=True)
+    return 1 if any(file["how"] == "differs" for file in done.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Makes docs/matrix.md and docs/cpython-suite.md of results/*.json.
+
+    python tests/matrix/tables.py            write them
+    python tests/matrix/tables.py --check    exit status 1 if they are not up to date
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import place
+import rows
+
+Results = dict[str, Any]
+
+MATRIX = """\
+# Every way in which CPython is used
+
+Made by `tests/matrix/tables.py` of what `tests/matrix/run.py` found; each row is a program under
+`tests/matrix/cases` or `tests/programs`, run as it is, in launch mode, in import mode and in wrap mode.
+**ok**: it ends and prints as on stock in all of them, `mode()` is true to the end, and `check()` finds
+nothing.  A number: a mode that is not offered there, for the reason below; `install()` then wraps.
+"""
+
+SUITE = """\
+# CPython's own tests
+
+Made by `tests/matrix/tables.py` of what `tests/matrix/cpython_suite.py` found.  Each test file of
+`python -m test` (all resources but network, gui, audio, large files, and those for hours) runs on the
+plain interpreter and in launch mode; what differs, test case by test case, is tried again twice.  Not
+run: files that take longer than that many seconds on stock.
+"""
+
+
+def load(kind: str) -> list[Results]:
+    """The results of all interpreters, oldest first."""
+    found = [json.loads(path.read_text()) for path in place.RESULTS.glob(f"{kind}-*.json")]
+    return sorted(found, key=lambda r: [int(n) for n in r["version"].split(".")] + [r["column"]])
+
+
+def table(head: list[str], lines: Iterable[list[str]]) -> str:
+    rule = ["---" for _ in head]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *lines))
+
+
+class Notes:
+    """Reasons, numbered in the order in which they come up."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, text: str) -> int:
+        return self._numbers.setdefault(text, len(self._numbers) + 1)
+
+    def markdown(self) -> str:
+        return "".join(f"{n}. {text}\n" for text, n in self._numbers.items())
+
+
+# ---- the matrix -----------------------------------------------------------------------------------
+
+
+def _cell(modes: Results | None, notes: Notes) -> str:
+    if modes is None:
+        return ""
+    ways = {mode: cell["status"] for mode, cell in modes.items()}
+    if bad := [mode for mode, status in ways.items() if status == "FAILED"]:
+        return "**FAILED**: " + ", ".join(bad)
+    refused = {mode: cell["note"] for mode, cell in modes.items() if cell["status"] != "ok"}
+    marks = [str(notes.number(why)) for why in dict.fromkeys(refused.values())]
+    if len(refused) == len(modes):
+        return f"not offered ({', '.join(marks)})"
+    if not refused:
+        return "ok"
+    left = [mode for mode in modes if mode not in refused]
+    return f"ok: {', '.join(left)} ({', '.join(marks)})"
+
+
+def matrix(results: list[Results]) -> str:
+    notes = Notes()
+    head = ["", *(f"{r['column']} ({r['libpython']})" for r in results)]
+    parts = [MATRIX]
+    for group, members in itertools.groupby(rows.ROWS.values(), key=lambda row: row.group):
+        lines = [
+            [row.title, *(_cell(r["rows"].get(row.name), notes) for r in results)]
+            for row in members
+        ]
+        parts.append(f"## {group}\n\n{table(head, lines)}")
+    parts.append(f"## Why not\n\n{notes.markdown()}")
+    versions = ", ".join(f"{r['version']}{' (debug)' * ('d' in r['column'])}" for r in results)
+    parts.append(f"Interpreters: {versions}.\n")
+    return "\n".join(parts)
+
+
+# ---- CPython's tests ------------------------------------------------------------------------------
+
+
+def explanations() -> list[dict[str, str]]:
+    """[{'cases': pattern of 'file: case', 'why': a sentence}]"""
+    found: list[dict[str, str]] = json.loads((rows.HERE / "cpython_explained.json").read_text())
+    return found
+
+
+def _why(name: str, case: str, known: list[dict[str, str]]) -> str:
+    for each in known:
+        if re.fullmatch(each["cases"], f"{name}: {case}"):
+            return each["why"]
+    return "**not explained**"
+
+
+def _differences(results: list[Results]) -> list[list[str]]:
+    known = explanations()
+    found: dict[tuple[str, str], list[str]] = {}
+    for r in results:
+        for name, file in sorted(r["files"].items()):
+            cases = file.get("differs", {})
+            for case in cases if len(cases) == 1 else cases.keys() - {""}:
+                words = f"{case.removeprefix('test.') or name}: {' / '.join(cases[case])}"
+                found.setdefault((words, _why(name, case, known)), []).append(r["column"])
+    return [[words, ", ".join(columns), why] for (words, why), columns in sorted(found.items())]
+
+
+def _slow(r: Results) -> list[str]:
+    return sorted(name for name, file in r["files"].items() if file["how"] == "not run")
+
+
+def suite(results: list[Results]) -> str:
+    lines = []
+    for r in results:
+        files = r["files"].values()
+        run = [file for file in files if file["how"] != "not run"]
+        lines.append(
+            [
+                f"{r['version']} ({r['libpython']})",
+                f"{len(run)} of {len(files)}",
+                f"{sum(file['cases'] for file in run):,}",
+                str(sum(file["how"] == "same" for file in run)),
+                str(sum(file["how"] == "differs" for file in run)),
+                str(r["slow"]),
+            ]
+        )
+    head = ["CPython", "test files run", "test cases", "same result", "differ", "slow: seconds"]
+    parts = [SUITE, table(head, lines), "## Differences: stock / goalloc\n"]
+    parts.append(table(["test: stock / goalloc", "CPython", "why"], _differences(results)))
+    parts.append("## Not run: slow\n")
+    parts += [f"{r['version']}: {', '.join(_slow(r)) or 'none'}.\n" for r in results]
+    return "\n".join(parts)
+
+
+PAGES: dict[str, tuple[str, Callable[[list[Results]], str]]] = {
+    "matrix.md": ("matrix", matrix),
+    "cpython-suite.md": ("cpython", suite),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args(argv)
+    stale = 0
+    for name, (kind, make) in PAGES.items():
+        page = Path(place.DOCS, name)
+        text = make(load(kind))
+        if page.exists() and page.read_text() == text:
+            continue
+        if options.check:
+            print(f"{page}: not what results/ says", file=sys.stderr)
+            stale = 1
+        else:
+            page.parent.mkdir(exist_ok=True)
+            page.write_text(text)
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main())

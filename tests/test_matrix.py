@@ -1,0 +1,100 @@
+"""The matrix, in short: this interpreter, the quick rows.  And that its pages are what was found."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from pychild import needs_launch
+
+MATRIX = Path(__file__).with_name("matrix")
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    """The modules of tests/matrix can be imported."""
+    sys.path.insert(0, str(MATRIX))
+    import cpython_suite
+    import rows
+    import run
+    import tables
+
+    yield type("Matrix", (), {"rows": rows, "run": run, "tables": tables, "suite": cpython_suite})
+    sys.path.remove(str(MATRIX))
+
+
+def quick_rows():
+    sys.path.insert(0, str(MATRIX))
+    import rows
+
+    sys.path.remove(str(MATRIX))
+    return [row.name for row in rows.ROWS.values() if row.quick]
+
+
+@needs_launch
+@pytest.mark.parametrize("name", quick_rows())
+def test_quick_row(matrix, tmp_path, name):
+    found = matrix.run.Bench(tmp_path).row(matrix.rows.ROWS[name])
+    bad = {mode: cell for mode, cell in found.items() if cell["status"] == matrix.run.FAILED}
+    assert not bad
+
+
+def test_a_cell_that_is_not_as_on_stock_fails(matrix, tmp_path, monkeypatch):
+    """By programs that tell where they are; and one that leaves the mode it was in."""
+    monkeypatch.setattr(matrix.rows, "CASES", tmp_path)
+    programs = {
+        "tells": "import sys; print('goalloc' in sys.modules)",
+        "ends": "import sys; sys.exit('goalloc' in sys.modules)",
+        "leaves": "import goalloc; goalloc.uninstall()",
+        "same": "print(1)",
+    }
+    for name, text in programs.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    bench = matrix.run.Bench(tmp_path)
+    status = {
+        name: bench.row(matrix.rows.Row(name, "", "", name, modes=("wrap",)))["wrap"]["status"]
+        for name in programs
+    }
+    assert status == {"tells": "FAILED", "ends": "FAILED", "leaves": "FAILED", "same": "ok"}
+
+
+def test_every_row_has_its_program(matrix):
+    assert all(row.path().exists() for row in matrix.rows.ROWS.values())
+
+
+def test_pages_are_up_to_date(matrix):
+    if not matrix.tables.place.DOCS.exists():
+        pytest.skip("no docs/ beside these tests")
+    assert matrix.tables.main(["--check"]) == 0
+
+
+def test_differences_of_two_runs_of_a_test_file(matrix):
+    def a_run(how, **cases):
+        return {"how": how, "cases": cases}
+
+    passed = a_run("passed", a="passed", b="skipped")
+    failed = a_run("failed", a="failure", b="skipped")
+    assert matrix.suite.differences([passed], [passed]) == {"differs": {}, "unsteady": {}}
+    assert matrix.suite.differences([passed], [failed])["differs"] == {
+        "": ["passed", "failed"],
+        "a": ["passed", "failure"],
+    }
+    steady = matrix.suite.differences([passed, passed], [failed, passed])
+    assert steady["differs"] == {}
+    assert steady["unsteady"]["a"] == ["passed", "failure or passed"]
+
+
+@pytest.mark.parametrize("ending, how", [("1/0", "differs"), ("pass", "same")])
+def test_a_file_of_cpythons_tests_is_judged(matrix, tmp_path, monkeypatch, ending, how):
+    """With a test file of our own, which fails under goalloc only, or nowhere."""
+    pytest.importorskip("test.libregrtest")
+    (tmp_path / "test_made_up.py").write_text(
+        "import os, unittest\n"
+        "class Case(unittest.TestCase):\n"
+        "    def test_it(self):\n"
+        f"        if 'goalloc' in os.environ.get('LD_PRELOAD', ''): {ending}\n"
+    )
+    monkeypatch.setattr(matrix.suite, "TRIES", 1)
+    monkeypatch.setattr(matrix.suite, "regrtest_options", lambda: ["--testdir", str(tmp_path)])
+    result = matrix.suite.judge("test_made_up", 60)
+    assert result["how"] == how, json.dumps(result)
