@@ -163,38 +163,42 @@ def _sites(spans: Sequence[Span], profile: dict[str, Any], by: _By) -> list[Call
 def _tally_samples(spans: Sequence[Span], profile: dict[str, Any]) -> dict[int, _Tally]:
     """By index of the sample.  A block that was freed since the profile was read is left out."""
     tallies: dict[int, _Tally] = {}
-    for span, address, index in _blocks_in_spans(spans, profile):
-        slot = (address - span.start) // span.elem_size
-        if slot >= span.nelems or not span.alloc_bits >> slot & 1:
-            continue
+    for span, blocks in _blocks_by_span(spans, profile):
+        share = held_bytes(span) / max(span.alloc_count, 1)
+        live = f"{span.alloc_bits:0{span.nelems}b}"[::-1]  # much faster than shifts of long ints
+        for address, index in blocks:
+            slot = (address - span.start) // span.elem_size
+            if slot < span.nelems and live[slot] == "1":
+                tally = tallies.get(index)
+                if tally is None:
+                    tally = tallies[index] = _Tally()
+                tally.held += share
+                tally.blocks += 1
+                tally.spans.add(span.start)
+    for index, tally in tallies.items():
         _, size, rate, *_ = profile["samples"][index]
         weight = 1 / (1 - exp(-size / rate)) if rate > 1 else 1.0
-        tally = tallies.setdefault(index, _Tally())
-        tally.held += weight * held_bytes(span) / span.alloc_count
-        tally.objects += weight
-        tally.nbytes += weight * size
-        tally.blocks += 1
-        tally.spans.add(span.start)
+        tally.held *= weight
+        tally.objects = tally.blocks * weight
+        tally.nbytes = tally.objects * size
     return tallies
 
 
-def _blocks_in_spans(
+def _blocks_by_span(
     spans: Iterable[Span], profile: dict[str, Any]
-) -> Iterator[tuple[Span, int, int]]:
-    """(span, address, index of the sample) of each sampled block; spans are by address."""
+) -> Iterator[tuple[Span, Iterable[tuple[int, int]]]]:
+    """(address, index of the sample) of the sampled blocks in each span; spans are by address."""
     from array import array
+    from bisect import bisect_left
 
-    addresses = array("Q", profile["block_addresses"])
     samples = array("I", profile["block_samples"])
-    walk = iter(spans)
-    span = next(walk, None)
-    for address, index in sorted(zip(addresses, samples)):
-        while span is not None and span.end <= address:
-            span = next(walk, None)
-        if span is None:
-            return
-        if span.start <= address:
-            yield span, address, index
+    unsorted = array("Q", profile["block_addresses"])
+    order = sorted(range(len(unsorted)), key=unsorted.__getitem__)
+    addresses = array("Q", map(unsorted.__getitem__, order))
+    for span in spans:
+        first, end = bisect_left(addresses, span.start), bisect_left(addresses, span.end)
+        if first < end:
+            yield span, zip(addresses[first:end], map(samples.__getitem__, order[first:end]))
 
 
 def _frames(profile: dict[str, Any], stack: int) -> tuple[tuple[str, str, int], ...]:
