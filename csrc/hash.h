@@ -11,16 +11,27 @@ GA_INLINE uint64_t ga_hash_word(uint64_t h, uint64_t word) {
     return h ^ h >> 29;
 }
 
+GA_INLINE uint64_t ga_load(const char *p, size_t nbytes) {
+    uint64_t word = 0;
+    memcpy(&word, p, nbytes);
+    return word;
+}
+
+/* By words; the last two may overlap. */
 GA_INLINE uint64_t ga_hash_bytes(const void *p, size_t nbytes) {
-    const char *at = p;
-    uint64_t h = ga_hash_word(0, nbytes), word;
-    for (; nbytes >= sizeof word; nbytes -= sizeof word, at += sizeof word) {
-        memcpy(&word, at, sizeof word);
-        h = ga_hash_word(h, word);
+    const char *at = p, *end = at + nbytes;
+    uint64_t h = ga_hash_word(0, nbytes);
+    if (nbytes >= 8) {
+        for (; end - at > 8; at += 8)
+            h = ga_hash_word(h, ga_load(at, 8));
+        return ga_hash_word(h, ga_load(end - 8, 8));
     }
-    word = 0;
-    memcpy(&word, at, nbytes);
-    return ga_hash_word(h, word);
+    if (nbytes >= 4)
+        return ga_hash_word(h, ga_load(at, 4) | ga_load(end - 4, 4) << 32);
+    if (nbytes == 0)
+        return h;
+    uint64_t middle = ga_load(at + nbytes / 2, 1);
+    return ga_hash_word(h, ga_load(at, 1) | middle << 8 | ga_load(end - 1, 1) << 16);
 }
 
 #endif

@@ -32,7 +32,8 @@ static bool same_function(const void *row, const void *key) {
     return a->name == b->name && a->file == b->file && a->first_line == b->first_line;
 }
 
-static uint32_t intern_function(struct locations *l, uint32_t name, uint32_t file, int32_t first_line) {
+static uint32_t intern_function(struct locations *l, uint32_t name, uint32_t file,
+                                int32_t first_line) {
     const uint32_t words[] = {name, file, (uint32_t)first_line};
     struct function key = {table_hash(0, words, 3), name, file, first_line}, *f;
     uint32_t id;

@@ -1,11 +1,12 @@
 /* locations: the places in a program that stacks of the heap profile consist of, each kept once.
  *
- * A location is a line of a function; a function has a name, a file and a first line.  They are copies:
- * code objects may die, and so may what is made anew at their address.  What has an id keeps it, and
- * stays.  Texts are UTF-8, but for names of threads, which are what the system was told.
+ * A location is a line of a function; a function has a name, a file and a first line.  They are
+ * copies: code objects may die, and so may what is made anew at their address.  What has an id
+ * keeps it, and stays.  Texts are UTF-8, but for names of threads, which are what the system was
+ * told.
  *
- * Knows nothing of Python.  Lock: the caller's, around everything that adds (the profile's).  All memory
- * is the budget's; what does not fit is DROPPED and counted. */
+ * Knows nothing of Python.  Lock: the caller's, around everything that adds (the profile's).
+ * All memory is the budget's; what does not fit is DROPPED and counted. */
 #ifndef GA_LOCATIONS_H
 #define GA_LOCATIONS_H
 

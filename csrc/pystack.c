@@ -10,18 +10,23 @@
 #include "pystack_frame.h"
 
 #define CACHE_MIN 64
-#define CACHE_MAX 16384 /* beyond it, the newest of those that fight for an entry has it */
+#define CACHE_MAX 16384 /* beyond it the newest of those that fight for an entry has it */
+#define CACHE_PROBES 8
 
-/* What is known of one instruction of a code object. */
+/* What is known of one instruction of a code object: a line of the processor's cache. */
 struct known_place {
     const PyCodeObject *code; /* NULL: a free entry */
     uint32_t unit;
     uint32_t location;
     uint32_t version, interp; /* of the code object; version 0: not known */
     const PyObject *filename; /* imp may put another into a code object that has just been made */
+    const struct text *name, *file;
     uint64_t table_hash; /* of the table_nbytes of the location table that say which line it is */
-    size_t table_nbytes;
+    uint32_t table_nbytes;
+    int32_t first_line;
 };
+
+_Static_assert(sizeof(struct known_place) == GA_CACHE_LINE, "known_place is a cache line");
 
 /* ---- texts ---------------------------------------------------------------------------------- */
 
@@ -83,9 +88,15 @@ static size_t cache_nbytes(size_t n) {
     return ga_align_up(n * sizeof(struct known_place), os_page_size());
 }
 
-static struct known_place *entry_of(struct pystack *s, const PyCodeObject *code, uint32_t unit) {
-    uint64_t hash = ga_hash_word(ga_hash_word(0, (uintptr_t)code), unit);
-    return &s->cache[hash >> 20 & (s->ncache - 1)];
+/* Where an instruction is, a free entry, or the one that is to make room for it. */
+GA_INLINE struct known_place *entry_of(struct pystack *s, const PyCodeObject *code, uint32_t unit) {
+    uint64_t hash = ga_hash_word(ga_hash_word(0, (uintptr_t)code), unit) >> 20;
+    for (size_t i = 0; i < CACHE_PROBES; i++) {
+        struct known_place *e = &s->cache[(hash + i) & (s->ncache - 1)];
+        if (GA_LIKELY(e->code == code && e->unit == unit) || e->code == NULL)
+            return e;
+    }
+    return &s->cache[hash & (s->ncache - 1)];
 }
 
 /* Without memory for a larger one it stays as it is. */
@@ -109,47 +120,57 @@ static bool resize_cache(struct pystack *s, size_t n) {
     return true;
 }
 
-/* The code object at the address that e has is the one that e was made of, or cannot be told from it
- * by name, file and line.  A version is never given twice in an interpreter, and an id of an
- * interpreter never again: so it is the same object, and it keeps alive what its location was made of. */
-GA_INLINE bool is_valid(struct pystack *s, struct locations *l, const struct known_place *e,
-                        const PyCodeObject *code, uint32_t interp) {
+/* The code object at the address that e has is the one that e was made of, or cannot be told
+ * from it by name, file and line.  A version is never given twice in an interpreter, and an id
+ * of an interpreter never again: so it is the same object, and it keeps alive what its location
+ * was made of. */
+GA_INLINE bool is_valid(struct pystack *s, const struct known_place *e, const PyCodeObject *code,
+                        uint32_t interp) {
     uint32_t version = frame_code_version(code);
     if (GA_LIKELY(version != 0 && version == e->version && interp == e->interp))
         return code->co_filename == e->filename;
-    const struct function *f = locations_function(l, locations_get(l, e->location)->function);
-    const char *table = PyBytes_AS_STRING(code->co_linetable);
-    return f->first_line == code->co_firstlineno &&
-           is_text(locations_text(l, f->name), utf8_of(code->co_qualname, s->scratch[0])) &&
-           is_text(locations_text(l, f->file), utf8_of(code->co_filename, s->scratch[1])) &&
+    return e->first_line == code->co_firstlineno &&
+           is_text(e->name, utf8_of(code->co_qualname, s->scratch[0])) &&
+           is_text(e->file, utf8_of(code->co_filename, s->scratch[1])) &&
            (size_t)PyBytes_GET_SIZE(code->co_linetable) >= e->table_nbytes &&
-           ga_hash_bytes(table, e->table_nbytes) == e->table_hash;
+           ga_hash_bytes(PyBytes_AS_STRING(code->co_linetable), e->table_nbytes) == e->table_hash;
 }
 
 static GA_NOINLINE uint32_t locate(struct pystack *s, struct locations *l,
                                    const PyCodeObject *code, uint32_t unit, uint32_t interp) {
-    struct known_place new = {.code = code, .unit = unit, .interp = interp};
     const uint8_t *table = (const uint8_t *)PyBytes_AS_STRING(code->co_linetable);
+    size_t nread;
     int line = linetable_find(table, (size_t)PyBytes_GET_SIZE(code->co_linetable),
-                              code->co_firstlineno, unit, &new.table_nbytes);
+                              code->co_firstlineno, unit, &nread);
     if (line == LINETABLE_NO_LINE)
         line = code->co_firstlineno;
     struct utf8 name = utf8_of(code->co_qualname, s->scratch[0]);
     struct utf8 file = utf8_of(code->co_filename, s->scratch[1]);
     uint32_t function = locations_add_function(l, name.bytes, name.nbytes, file.bytes, file.nbytes,
                                                code->co_firstlineno);
-    new.location = locations_add(l, function, line);
-    if (new.location == LOCATION_DROPPED)
-        return LOCATION_DROPPED; /* there may be memory the next time */
-    new.table_hash = ga_hash_bytes(table, new.table_nbytes);
-    new.version = frame_code_version(code);
-    new.filename = code->co_filename;
+    uint32_t location = locations_add(l, function, line);
+    if (location == LOCATION_DROPPED || nread > UINT32_MAX)
+        return location; /* there may be memory the next time */
+    struct known_place new = {
+        .code = code,
+        .unit = unit,
+        .location = location,
+        .version = frame_code_version(code),
+        .interp = interp,
+        .filename = code->co_filename,
+        .name = locations_text(l, locations_function(l, function)->name),
+        .file = locations_text(l, locations_function(l, function)->file),
+        .table_hash = ga_hash_bytes(table, nread),
+        .table_nbytes = (uint32_t)nread,
+        .first_line = code->co_firstlineno,
+    };
     struct known_place *e = entry_of(s, code, unit);
+    bool crowded = e->code != NULL && e->code != code && s->used > s->ncache / 4;
     s->used += e->code == NULL;
     *e = new;
-    if (s->used > s->ncache / 2 && s->ncache < CACHE_MAX)
+    if ((crowded || s->used > s->ncache / 2) && s->ncache < CACHE_MAX)
         resize_cache(s, 2 * s->ncache);
-    return new.location;
+    return location;
 }
 
 /* ---- the walk ------------------------------------------------------------------------------- */
@@ -191,7 +212,7 @@ static size_t walk(struct pystack *s, PyThreadState *tstate, struct locations *l
         }
         uint32_t unit = frame_unit(f);
         struct known_place *e = entry_of(s, code, unit);
-        bool known = e->code == code && e->unit == unit && is_valid(s, l, e, code, interp);
+        bool known = e->code == code && e->unit == unit && is_valid(s, e, code, interp);
         locs[n++] = GA_LIKELY(known) ? e->location : locate(s, l, code, unit, interp);
     }
     if (n == 0)

@@ -1,23 +1,24 @@
 /* pystack: where in the Python program is the calling thread?  The walker of the heap profile.
  *
- * Called at any allocation, so also by threads without a thread state, while frames, code objects and
- * interpreters are being made and unmade, during garbage collection, and with an exception set.  So it
- * reads and does nothing else: it allocates nothing of Python's, changes no reference count, calls no
- * Python code, raises nothing, and takes no lock but that of its memory (persistentalloc's).
+ * Called at any allocation, so also by threads without a thread state, while frames, code objects
+ * and interpreters are being made and unmade, during garbage collection, and with an exception
+ * set.  So it reads and does nothing else: it allocates nothing of Python's, changes no reference
+ * count, calls no Python code, raises nothing, and takes no lock but that of its memory
+ * (persistentalloc's).
  *
- * A stack is made of the functions that sys._getframe() would find; of what is deeper than the caller
- * has room for nothing is looked at.  The line is that of f_lineno; where an instruction has none, the
- * function's first.  Names and paths longer than PYSTACK_TEXT_MAX bytes are cut.  Lone surrogates are
- * question marks.
+ * A stack is made of the functions that sys._getframe() would find; of what is deeper than the
+ * caller has room for nothing is looked at.  The line is that of f_lineno; where an instruction has
+ * none, the function's first.  Names and paths longer than PYSTACK_TEXT_MAX bytes are cut.  Lone
+ * surrogates are question marks.
  *
- * Threads are known by their native id (threading.get_native_id()) and by the name that the system has
- * for them when the sample is taken: the program's, until somebody sets one; from 3.14 on, threading
- * does.  threading's own names can't be read from here; who reads the profile can ask for those of
- * the native ids that live.
+ * Threads are known by their native id (threading.get_native_id()) and by the name that the system
+ * has for them when the sample is taken: the program's, until somebody sets one; from 3.14 on,
+ * threading does.  threading's own names can't be read from here; who reads the profile can ask for
+ * those of the native ids that live.
  *
- * A cache remembers the locations of instructions.  It is keyed by address, but code objects come and
- * go: an entry is good for a code object of the same version, or, where that isn't known, of the same
- * names, first line and location table; see is_valid.
+ * A cache remembers the locations of instructions.  It is keyed by address, but code objects come
+ * and go: an entry is good for a code object of the same version, or, where that isn't known, of
+ * the same names, first line and location table; see is_valid.
  *
  * Lock: the caller's, the one that guards the locations, around everything. */
 #ifndef GA_PYSTACK_H
@@ -43,11 +44,12 @@ struct pystack {
 bool pystack_init(struct pystack *s, struct budget *budget);
 void pystack_destroy(struct pystack *s);
 
-/* The walkers: ctx is a struct pystack.  The stack of the calling thread, innermost first, and what the
- * thread is.  max >= 1 locations at most: of a deeper stack the last is LOCATION_TRUNCATED.  The answer
- * is never 0: a thread that is not attached is at LOCATION_NO_FRAME.
- * pystack_walk_attached is for callers that hold the GIL (the domains mem and obj): in 3.11 the other
- * can't tell that in a subinterpreter. */
+/* The walkers: ctx is a struct pystack.  The stack of the calling thread, innermost first, and
+ * what the thread is.  max >= 1 locations at most: of a deeper stack the last is
+ * LOCATION_TRUNCATED.  The answer is never 0: a thread that is not attached is at
+ * LOCATION_NO_FRAME.
+ * pystack_walk_attached is for callers that hold the GIL (the domains mem and obj): in 3.11 the
+ * other can't tell that in a subinterpreter. */
 size_t pystack_walk(void *ctx, struct locations *l, uint32_t *locs, size_t max, uint32_t *thread);
 size_t pystack_walk_attached(void *ctx, struct locations *l, uint32_t *locs, size_t max,
                              uint32_t *thread);

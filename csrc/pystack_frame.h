@@ -1,11 +1,11 @@
 /* How CPython 3.11 to 3.15 keeps its frames: everything that differs between versions.
  *
- * Plain reads of the structures that the internal headers of the build describe.  From 3.13 on CPython
- * says itself where its fields are; frame_layout_is_known compares that with the headers.  Those of 3.11
- * and 3.12 change no more.
+ * Plain reads of the structures that the internal headers of the build describe.  From 3.13 on
+ * CPython says itself where its fields are; frame_layout_is_known compares that with the headers.
+ * Those of 3.11 and 3.12 change no more.
  *
- * What is read is at rest: a thread walks its own frames only, while it is attached, and a frame is
- * linked in when it is ready and out before it is taken apart. */
+ * What is read is at rest: a thread walks its own frames only, while it is attached, and a frame
+ * is linked in when it is ready and out before it is taken apart. */
 #ifndef GA_PYSTACK_FRAME_H
 #define GA_PYSTACK_FRAME_H
 
@@ -33,8 +33,9 @@
 #define FRAME_OWNERS_SKIPPED (FRAME_OWNED_BY_FRAME_OBJECT + 1)
 #endif
 
-/* Of the calling thread, if it is attached.  In 3.11 CPython knows only whose the GIL is: the thread's
- * own, if it is the state by which the thread is known, or if the caller says that he holds it. */
+/* Of the calling thread, if it is attached.  In 3.11 CPython knows only whose the GIL is: the
+ * thread's own, if it is the state by which the thread is known, or if the caller says that he
+ * holds it. */
 GA_INLINE PyThreadState *frame_thread_state(bool holds_gil) {
     PyThreadState *tstate = current_thread_state();
 #if PY_VERSION_HEX < 0x030c0000
@@ -45,8 +46,8 @@ GA_INLINE PyThreadState *frame_thread_state(bool holds_gil) {
     return tstate;
 }
 
-/* The innermost frame; its `previous` is who called.  A state that is taken apart loses the memory of
- * its frames first, while it still points to them. */
+/* The innermost frame; its `previous` is who called.  A state that is taken apart loses the
+ * memory of its frames first, while it still points to them. */
 GA_INLINE struct _PyInterpreterFrame *frame_first(PyThreadState *tstate) {
     if (tstate->datastack_chunk == NULL)
         return NULL;

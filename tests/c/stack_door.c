@@ -176,7 +176,8 @@ static PyObject *door_counts(PyObject *self, PyObject *none) {
                          (unsigned long long)atomic_load(&budget.used));
 }
 
-/* alloc(domain, size, detached): an allocation in C, of a thread that has dropped the GIL or not. */
+/* alloc(domain, size, detached): an allocation in C, of a thread that has dropped the GIL or
+ * not. */
 static PyObject *door_alloc(PyObject *self, PyObject *args) {
     int domain, detached;
     Py_ssize_t size;

@@ -1,5 +1,5 @@
-/* linetable: lines of made-up tables of all kinds of entries; what the answer depends on; and garbage,
- * which is read to its end and no further. */
+/* linetable: lines of made-up tables of all kinds of entries; what the answer depends on; and
+ * garbage, which is read to its end and no further. */
 #include "linetable.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* locations: ids against a slow model, texts that outlive the caller's, the three that are always there;
- * within the budget, and with every call of the system failing in turn. */
+/* locations: ids against a slow model, texts that outlive the caller's, the three that are
+ * always there; within the budget, and with every call of the system failing in turn. */
 #include "locations.h"
 
 #include <string.h>
