@@ -51,6 +51,7 @@ __all__ = [
     "record",
     "reset_peak",
     "scavenge_delay",
+    "serve",
     "set_memory_limit",
     "set_profile_rate",
     "set_scavenge_delay",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from .snapshots import Snapshot, SnapshotDiff
     from .stats import Arena, BySize, ClassStats, MemStats, Span
     from .timeline import MemoryTimeline, Moment, record
+    from .web.server import serve
 
 # Which module each name comes from.  Types are told above, where no import is paid for.
 _HOME = {
@@ -117,6 +119,7 @@ _HOME = {
     "snapshots": "Snapshot SnapshotDiff",
     "stats": "Arena BySize ClassStats MemStats Span",
     "timeline": "MemoryTimeline Moment record",
+    "web.server": "serve",
 }
 
 

@@ -1,6 +1,8 @@
 // An icicle of the tree of calls, drawn once into `root` from `data` (flamegraph.py: data()).
 // Nothing is global, nothing is fetched; names become text only, never markup.
-function goallocFlame(root, data) {
+// Returns a function that tells what the reader has chosen; given as `chosen` it is so again, in a
+// picture of newer data.
+function goallocFlame(root, data, chosen) {
   "use strict";
   if (root.goallocDrawn) return; // a property, which no saved page keeps: there it is drawn again
   root.goallocDrawn = true;
@@ -27,7 +29,7 @@ function goallocFlame(root, data) {
   const depth = new Int32Array(count);
   for (let i = 1; i < count; i++) depth[i] = depth[data.parents[i]] + 1;
   const [kind, unit] = data.index.split("_");
-  const state = { kind, unit, zoom: 0, focus: 0, query: "" };
+  const state = { kind, unit, zoom: 0, focus: 0, query: "", ...chosen?.state };
   const cache = {};
   let drawn = new Map(); // node -> its <g>
   let view; // the layout on show
@@ -335,9 +337,28 @@ function goallocFlame(root, data) {
   search.addEventListener("keydown", (event) => event.stopPropagation());
   reset.addEventListener("click", () => update({ zoom: 0, focus: 0 }));
 
+  // The zoomed call by the names on the way to it: its number is another in other data.
+  function wayTo(node) {
+    return node ? [...wayTo(data.parents[node]), nameOf(node)] : [];
+  }
+
+  function at(way) {
+    let node = 0;
+    for (const name of way) {
+      const parent = node;
+      node = data.parents.findIndex((p, i) => i && p === parent && nameOf(i) === name);
+      if (node < 0) return 0;
+    }
+    return node;
+  }
+
+  state.zoom = state.focus = at(chosen?.way ?? []);
+  if (!kinds[state.kind]) state.kind = kind;
+  search.value = state.query;
   root.replaceChildren(title, bar, status, svg, notes, tip);
   draw();
   new ResizeObserver(() => {
     if (root.clientWidth && root.clientWidth !== Number(svg.getAttribute("width"))) draw();
   }).observe(root);
+  return () => ({ state: { kind: state.kind, unit: state.unit, query: state.query }, way: wayTo(state.zoom) });
 }

@@ -171,8 +171,20 @@ def _comments(profile: HeapProfile) -> list[str]:
     return said
 
 
-def encode(profile: HeapProfile, *, peak: bool, compress: bool) -> bytes:
-    """The bytes of a pprof file."""
+def encode(
+    profile: HeapProfile,
+    *,
+    peak: bool,
+    compress: bool,
+    default: str = "",
+    duration_ns: int = 0,
+) -> bytes:
+    """The bytes of a pprof file.
+
+    default      the value that pprof shows first; "" as in Go: none is named, and pprof takes
+                 inuse_space, the last
+    duration_ns  of a difference, how long it took
+    """
     if peak and not profile.about.has_peak:
         raise ValueError("this profile does not tell what was in use at the peak")
     about = profile.about
@@ -183,10 +195,11 @@ def encode(profile: HeapProfile, *, peak: bool, compress: bool) -> bytes:
     parts.append(_number(12, about.rate))
     for name in COUNTS[:width]:
         out.add_value_type(1, name, "count" if name.endswith("objects") else "bytes")
-    if peak:  # Go leaves it out, and pprof takes the last: with more values it has to be said.
-        parts.append(_number(14, out.strings["inuse_space"]))
+    if peak or default:  # with more values it has to be said
+        parts.append(_number(14, out.strings[default or "inuse_space"]))
     out.add_samples(width)
     parts.append(_number(9, about.time_ns))
+    parts.append(_number(10, duration_ns))
     # One mapping for all, complete, so that pprof does not look for symbols itself.
     has_symbols = b"".join([_number(flag, 1) for flag in (7, 8, 9, 10)])
     program = _number(5, out.strings[about.program])
