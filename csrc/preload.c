@@ -13,6 +13,8 @@
  *   GOALLOC_WARN=1         say on stderr why goalloc could not be put in place
  *   GOALLOC_STATS=1        print statistics at exit; this process only, not its children
  *   GOALLOC_NO_CHILDREN=1  take this object out of LD_PRELOAD: children run plain
+ * and read only, since children need it too:
+ *   GOALLOC_PROFILE        a profile is wanted: let the Python side start (csrc/pystart.c)
  *
  * Links nothing of Python and nothing of csrc.  No state, no locks: one thread, before main(). */
 #include <dlfcn.h>
@@ -101,7 +103,7 @@ static void leave_preload(const char *self) {
 }
 
 /* Puts goalloc in place; NULL or one sentence why not. */
-static const char *launch(const char *self, int argc, char **argv, bool stats) {
+static const char *launch(const char *self, int argc, char **argv, bool stats, bool children) {
     char core[PATH_MAX];
     const char *slash = strrchr(self, '/');
     int folder = slash ? (int)(slash - self) + 1 : 0;
@@ -119,6 +121,11 @@ static const char *launch(const char *self, int argc, char **argv, bool stats) {
     void (*stats_at_exit)(void) = symbol(handle, "goalloc_stats_at_exit");
     if (why_not == NULL && stats && stats_at_exit != NULL)
         stats_at_exit();
+    /* Also where goalloc is not in place: the Python side can still wrap what is. */
+    void (*run_at_start)(const char *, bool) =
+        (void (*)(const char *, bool))symbol(handle, "goalloc_run_at_start");
+    if (getenv("GOALLOC_PROFILE") != NULL && run_at_start != NULL)
+        run_at_start(core, children);
     return why_not;
 }
 
@@ -131,9 +138,10 @@ __attribute__((constructor)) static void preload(int argc, char **argv) {
     Dl_info info;
     if (dladdr((const void *)needed, &info) == 0 || info.dli_fname == NULL)
         return;
-    if (take_flag("GOALLOC_NO_CHILDREN"))
+    bool children = !take_flag("GOALLOC_NO_CHILDREN");
+    if (!children)
         leave_preload(info.dli_fname);
-    const char *why_not = launch(info.dli_fname, argc, argv, stats);
+    const char *why_not = launch(info.dli_fname, argc, argv, stats, children);
     if (why_not != NULL && warn) {
         fprintf(stderr, "goalloc: warning: %s\n", why_not);
         fflush(stderr);

@@ -18,6 +18,7 @@ from cpython.mem cimport (
 )
 from cpython.pycapsule cimport PyCapsule_New
 from cpython.number cimport PyNumber_Index
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport UINT64_MAX, uint64_t, uintptr_t
 
 from .errors import HeapError, InstallError
@@ -440,6 +441,28 @@ def wrap_counts():
 def obstacle():
     cdef const char *why_not = pyhook_obstacle()
     return None if why_not == NULL else why_not.decode()
+
+
+# ---- the program's main thread --------------------------------------------------------------------
+
+cdef extern from "Python.h":
+    int Py_AddPendingCall(int (*function)(void *) noexcept with gil, void *argument)
+
+
+cdef int call_pending(void *function) noexcept with gil:
+    """What it raises is printed as that of a callback, and not raised in the program."""
+    held = <object>function
+    Py_DECREF(held)
+    held()
+    return 0
+
+
+def call_soon(function not None):
+    """Calls it in the main thread, between two steps of the program."""
+    Py_INCREF(function)
+    if Py_AddPendingCall(call_pending, <void *>function) != 0:
+        Py_DECREF(function)
+        raise RuntimeError("too many calls are waiting for the main thread")
 
 
 # ---- the C API for other extensions -------------------------------------------------------------

@@ -110,16 +110,26 @@ def interpreter_options(command: Sequence[str]) -> list[str]:
     return options
 
 
-def run(target: Sequence[str], *, stats: bool = False, children: bool = True) -> NoReturn:
+def run(
+    target: Sequence[str],
+    *,
+    stats: bool = False,
+    children: bool = True,
+    extra: Mapping[str, str] | None = None,
+) -> NoReturn:
     """Becomes `python target...` on goalloc, with this interpreter's own options.
+
+    extra: variables that its environment has besides.
 
     Where that can't be, a warning says why and the program runs on the ordinary allocator.
     """
     try:
         env = environment(_original_environment(), stats=stats, children=children, warn=True)
     except RuntimeError as why_not:
-        print(f"goalloc: warning: {why_not}", file=sys.stderr)
+        lost = "; no profile is written" if "GOALLOC_PROFILE" in (extra or {}) else ""
+        print(f"goalloc: warning: {why_not}{lost}", file=sys.stderr)
         env = _original_environment()
+    env.update(extra or {})
     command = [sys.executable, *interpreter_options(sys.orig_argv), *target]
     sys.stdout.flush()
     sys.stderr.flush()

@@ -13,8 +13,9 @@ FLOORS = """
     sizeclass_table sizeclass sampler tally mspan treap arena huge mheap large mcentral tiny stack
     profile mcache malloc scavenger background inspect check debug report settings
     interp pystack wrap pyhook goalloc
+    pystart
 """.split()
-KNOW_PYTHON = {"interp", "pystack", "wrap", "pyhook", "goalloc"}
+KNOW_PYTHON = {"interp", "pystack", "wrap", "pyhook", "goalloc", "pystart"}
 MAX_FILE_LINES = 700
 MAX_FUNCTION_LINES = 60
 

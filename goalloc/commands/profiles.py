@@ -1,0 +1,200 @@
+"""`goalloc top`, `tree`, `flamegraph`, `diff`, `speedscope` and `stats`: heap profiles in files.
+
+Several files are added up, such as those of a program and its workers.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import CommandError, add_command
+from .progress import progress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable
+
+    from ..profiles.profile import HeapProfile
+    from . import _Subparsers
+
+_BY = ("function", "line", "file", "module")
+_BAD_FILE = 2
+
+
+def add(commands: _Subparsers) -> None:
+    _add(commands, "top", top, "the functions with the most, of a heap profile")
+    _add(commands, "tree", tree, "the tree of calls of a heap profile")
+    _add(commands, "flamegraph", flamegraph, "a heap profile as a flame graph in an HTML file")
+    _add(commands, "diff", diff, "what has changed from one heap profile to another", files="two")
+    _add(commands, "speedscope", speedscope, "a heap profile as a file for speedscope.app")
+    _add(commands, "stats", stats, "what a heap profile holds: totals, domains, threads, sizes")
+
+
+def _add(
+    commands: _Subparsers,
+    name: str,
+    action: Callable[[argparse.Namespace], int],
+    help: str,
+    files: str = "many",
+) -> None:
+    from ..profiles.records import VALUES
+
+    parser = add_command(commands, name, action, help)
+    if files == "two":
+        parser.add_argument("base", metavar="BASE", help="the earlier one")
+        parser.add_argument("files", nargs=1, metavar="FILE", help="the later one")
+        parser.add_argument(
+            "--flamegraph", metavar="OUT", dest="output", help="write a flame graph too"
+        )
+    else:
+        parser.add_argument(
+            "files", nargs="+", metavar="FILE", help="a profile in pprof's format; - is stdin"
+        )
+    if name not in ("speedscope", "stats"):
+        parser.add_argument(
+            "--sample", choices=VALUES, default="inuse_space", metavar="VALUE", dest="index",
+            help=f"one of {', '.join(VALUES)} (default: %(default)s)",
+        )  # fmt: skip
+    if name in ("top", "diff"):
+        parser.add_argument("-n", type=_count, default=20, help="rows (default: %(default)s)")
+        parser.add_argument("--by", choices=_BY, default="function")
+        parser.add_argument(
+            "--cum", action="store_true", help="sort by what a row and all that it called did"
+        )
+    if name == "tree":
+        parser.add_argument("--by", choices=_BY, default="function")
+    if name in ("flamegraph", "speedscope"):
+        parser.add_argument(
+            "-o", metavar="OUT", dest="output", help="the file to write (default: FILE renamed)"
+        )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"not a number of rows: {text!r}")
+    return int(text)
+
+
+def _read(path: str) -> HeapProfile:
+    try:
+        with progress(f"reading {path}"):
+            return _read_stdin() if path == "-" else _read_file(path)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}", _BAD_FILE) from None
+    except ValueError as error:
+        raise CommandError(str(error), _BAD_FILE) from None
+
+
+def _read_file(path: str) -> HeapProfile:
+    from .. import read_profile
+
+    return read_profile(path)
+
+
+def _read_stdin() -> HeapProfile:
+    import sys
+
+    from .. import HeapProfile
+    from ..profiles.pprof_read import LIMIT
+
+    try:
+        return HeapProfile.from_pprof(sys.stdin.buffer.read(LIMIT + 1))
+    except ValueError as error:
+        raise ValueError(f"standard input: {error}") from None
+
+
+def _read_all(paths: Iterable[str]) -> HeapProfile:
+    first, *others = map(_read, paths)
+    if not others:
+        return first
+    with progress("adding up"):
+        return first.merge(others)
+
+
+def _checked(profile: HeapProfile, index: str) -> None:
+    """pprof files need not have values at the peak."""
+    try:
+        profile.values(index)
+    except ValueError as error:
+        raise CommandError(str(error), _BAD_FILE) from None
+
+
+def _output(args: argparse.Namespace, ending: str) -> str:
+    """Where to write: heap.pb.gz becomes heap.html in the current folder."""
+    if args.output is not None:
+        return str(args.output)
+    name = os.path.basename(str(args.files[0]))
+    if name == "-":
+        return f"heap{ending}"
+    for known in (".pb.gz", ".gz", ".pb", ".pprof", ".prof"):
+        if name.endswith(known):
+            name = name[: -len(known)]
+            break
+    return name + ending
+
+
+def top(args: argparse.Namespace) -> int:
+    return _print_top(_read_all(args.files), args)
+
+
+def _print_top(profile: HeapProfile, args: argparse.Namespace) -> int:
+    _checked(profile, args.index)
+    with progress("summing up"):
+        table = profile.top(args.n, by=args.by, index=args.index, sort="cum" if args.cum else "flat")
+    print(table)
+    return 0
+
+
+def tree(args: argparse.Namespace) -> int:
+    profile = _read_all(args.files)
+    _checked(profile, args.index)
+    with progress("summing up"):
+        text = str(profile.tree(args.index, by=args.by))
+    print(text)
+    return 0
+
+
+def flamegraph(args: argparse.Namespace) -> int:
+    return _draw(_read_all(args.files), args)
+
+
+def _draw(profile: HeapProfile, args: argparse.Namespace) -> int:
+    _checked(profile, args.index)
+    path = _output(args, ".html")
+    with progress("drawing"):
+        profile.flamegraph(args.index).write(path)
+    print(f"written to {path}")
+    return 0
+
+
+def diff(args: argparse.Namespace) -> int:
+    base, profile = _read(args.base), _read(args.files[0])
+    with progress("comparing"):
+        change = profile.diff(base)
+    _print_top(change, args)
+    return 0 if args.output is None else _draw(change, args)
+
+
+def speedscope(args: argparse.Namespace) -> int:
+    import json
+
+    from ..profiles.files import write_whole
+
+    profile = _read_all(args.files)
+    path = _output(args, ".speedscope.json")
+    with progress("writing"):
+        write_whole(path, json.dumps(profile.to_speedscope()))
+    print(f"written to {path}")
+    return 0
+
+
+def stats(args: argparse.Namespace) -> int:
+    from .summary import summary
+
+    with progress("summing up"):
+        text = summary(_read_all(args.files))
+    print(text)
+    return 0

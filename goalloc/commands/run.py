@@ -1,0 +1,127 @@
+"""`goalloc run`: read by hand, because argparse would take half as long to import as an interpreter
+takes to start.  Whatever is not well formed is left to argparse, for its message.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import NoReturn
+
+    from . import _Subparsers
+
+FLAGS = {
+    "--stats": "print statistics to stderr when it exits",
+    "--no-children": "let its child Pythons have the ordinary allocator",
+}
+VALUES = {
+    "--profile": ("FILE", "write a heap profile there when it ends; children add their pid"),
+    "--every": ("TIME", "and every so often: 60s, 5m, 1h"),
+    "--signal": ("SIGNAL", "and at this signal, numbered: SIGUSR2"),
+    "--rate": ("BYTES", "sample a block about every so many bytes: 64KiB; 1 all, 0 none"),
+}
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Parts `run` and its options from the program and its arguments, which are not ours to read."""
+    if words[:1] != ["run"]:
+        return words, []
+    rest = iter(range(1, len(words)))
+    for i in rest:
+        word = words[i]
+        if word == "--":
+            return words[:i], words[i + 1 :]
+        if not word.startswith("-") or word == "-" or word[1] in "mc":
+            return words[:i], words[i:]
+        if word in VALUES:
+            next(rest, None)
+    return words, []
+
+
+def missing(target: list[str]) -> str | None:
+    """What the program of `run` lacks, or None."""
+    if not target:
+        return "no program: give a script, -m module, -c code, or - for standard input"
+    if target in (["-m"], ["-c"]):
+        return f"argument expected for {target[0]}"
+    return None
+
+
+def parse(own: list[str]) -> dict[str, str] | None:
+    """The options of `run` and their values, or None if there is one that it does not have."""
+    options: dict[str, str] = {}
+    rest = iter(own[1:])
+    for word in rest:
+        name, given, value = word.partition("=")
+        if name in VALUES:
+            value = value if given else next(rest, "")
+            if not value or (not given and value.startswith("-")):
+                return None
+        elif word not in FLAGS:
+            return None
+        options[name] = value
+    return options
+
+
+def settings(options: dict[str, str]) -> dict[str, str]:
+    """The environment that says to the program what the options ask for, beside launch's own.
+
+    Raises ValueError or OSError with a message for the user.
+    """
+    extra = {}
+    rate = options.get("--rate")
+    if rate is not None:
+        from .._core import parse_bytes
+
+        try:
+            parse_bytes(rate)
+        except ValueError:
+            raise ValueError(f"--rate: not a number of bytes such as 64KiB: {rate!r}") from None
+        extra["GOALLOC_PROFILE_RATE"] = rate
+    if "--profile" in options:
+        from ..autoprofile import environment
+
+        extra.update(
+            environment(options["--profile"], options.get("--every"), options.get("--signal"))
+        )
+    else:
+        for name in ("--every", "--signal"):
+            if name in options:
+                raise ValueError(f"{name} needs --profile FILE")
+    return extra
+
+
+def become(options: dict[str, str], target: list[str]) -> NoReturn:
+    """Becomes the program; raises as settings() does."""
+    from ..launch import run
+
+    run(
+        target,
+        stats="--stats" in options,
+        children="--no-children" not in options,
+        extra=settings(options),
+    )
+
+
+def add(commands: _Subparsers) -> None:
+    usage = [f"[{flag}]" for flag in FLAGS]
+    usage += [f"[{name} {value}]" for name, (value, _) in VALUES.items()]
+    parser = commands.add_parser(
+        "run",
+        usage=f"%(prog)s [-h] {' '.join(usage)} (-m module | -c code | script | -) [args ...]",
+        allow_abbrev=False,
+        help="run a Python program on goalloc",
+        description="Runs a Python program as python would, with goalloc as its allocator.",
+    )
+    for flag, meaning in FLAGS.items():
+        parser.add_argument(flag, action="store_true", help=meaning)
+    for name, (value, meaning) in VALUES.items():
+        parser.add_argument(name, metavar=value, help=meaning)
+    parser.set_defaults(error=parser.error, action=_refuse)
+
+
+def _refuse(args: argparse.Namespace) -> int:
+    """argparse takes an empty value, and nothing else that is not well formed."""
+    args.error(f"{', '.join(VALUES)} need a value that is not empty")
+    return 2
