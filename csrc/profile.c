@@ -4,17 +4,19 @@
 #include <math.h>
 #include <string.h>
 
-void profile_init(struct profile *p, struct budget *budget) {
+bool profile_init(struct profile *p, struct budget *budget) {
     memset(p, 0, sizeof *p);
     mutex_init(&p->lock, GA_RANK_PROFILE, "profile.lock");
     p->budget = budget;
     table_init(&p->stacks, budget, sizeof(struct profile_stack));
     table_init(&p->buckets, budget, sizeof(struct bucket));
+    return locations_init(&p->locations, budget);
 }
 
 void profile_destroy(struct profile *p) {
     table_destroy(&p->stacks);
     table_destroy(&p->buckets);
+    locations_destroy(&p->locations);
     mutex_destroy(&p->lock);
 }
 
@@ -39,13 +41,14 @@ static bool intern_stack(struct profile *p, const uint32_t *locs, size_t n, uint
     return true;
 }
 
-static bool walk(struct profile *p, uint32_t *stack, uint32_t *thread) {
+static bool walk(struct profile *p, bool attached, uint32_t *stack, uint32_t *thread) {
     const struct profile_walker *w = &p->walker;
-    size_t n = 1;
-    p->locs[0] = *thread = 0;
+    size_t n = 1, max = sizeof p->locs / sizeof p->locs[0];
+    p->locs[0] = LOCATION_NO_FRAME;
+    *thread = LOCATION_DROPPED;
     if (w->walk != NULL)
-        n = w->walk(w->ctx, w->locations, p->locs, sizeof p->locs / sizeof p->locs[0], thread);
-    return n != 0 && intern_stack(p, p->locs, n, stack);
+        n = (attached ? w->walk_attached : w->walk)(w->ctx, &p->locations, p->locs, max, thread);
+    return intern_stack(p, p->locs, n, stack);
 }
 
 /* Go's scale: the mean number of blocks of this size for one that is sampled. */
@@ -109,7 +112,7 @@ static bool malloc_locked(struct profile *p, struct specials *t, uintptr_t addr,
                           enum special_kind kind, struct bucket *key) {
     uint32_t number;
     struct bucket *b = NULL;
-    if (walk(p, &key->stack, &key->thread))
+    if (walk(p, key->domain != 0, &key->stack, &key->thread))
         b = intern_bucket(p, key, &number);
     if (b == NULL || !specials_add(t, addr, kind, number))
         return false;

@@ -19,18 +19,19 @@
 #define GA_PROFILE_H
 
 #include "config.h"
+#include "locations.h"
 #include "special.h"
 #include "table.h"
 
-struct locations;
-
 /* Writes the locations of the calling thread's stack, leaf first, at most max of them: where there are
- * more the last is that of "<truncated>".  Called with the profile's lock held; it must not allocate
- * from any heap.  Returns how many; 0: no memory for new ones, the sample is dropped. */
+ * more the last is LOCATION_TRUNCATED.  Called with the profile's lock held; it must not allocate from
+ * any heap.  Returns how many, never 0. */
 struct profile_walker {
     size_t (*walk)(void *ctx, struct locations *l, uint32_t *locs, size_t max, uint32_t *thread);
+    /* The same for who is known to be attached to an interpreter, as a caller of mem and obj is. */
+    size_t (*walk_attached)(void *ctx, struct locations *l, uint32_t *locs, size_t max,
+                            uint32_t *thread);
     void *ctx;
-    struct locations *locations;
 };
 
 struct profile_stack {
@@ -52,7 +53,8 @@ struct bucket {
 struct profile {
     struct mutex lock;
     struct budget *budget;
-    struct profile_walker walker; /* walk may be NULL: every stack is the one location 0 */
+    struct profile_walker walker; /* both may be NULL: there are no Python frames */
+    struct locations locations;
     struct table stacks, buckets;
     uint64_t inuse;   /* bytes that the live samples stand for */
     uint64_t mark;    /* the most that was, since the last reset */
@@ -64,7 +66,8 @@ struct profile {
                             * stopped */
 };
 
-void profile_init(struct profile *p, struct budget *budget);
+/* False: no memory. */
+bool profile_init(struct profile *p, struct budget *budget);
 void profile_destroy(struct profile *p);
 
 /* The calling thread has just got the block at addr, which nobody else knows yet.  False: dropped. */
@@ -94,11 +97,15 @@ struct profile_sample {
 
 /* One moment. */
 struct profile_copy {
-    uint64_t rate, time_ns, mark_ns, dropped, memory;
-    uint32_t nsamples, nstacks;
+    uint64_t rate, time_ns, mark_ns, memory;
+    uint64_t dropped;           /* samples */
+    uint64_t dropped_locations; /* of samples that are there: LOCATION_DROPPED in their stacks */
+    uint32_t truncated;         /* stacks */
+    uint32_t nsamples;
+    uint32_t nstacks, nlocations, nfunctions, nthreads; /* how many there are; they need no copy */
     struct profile_sample *samples;
-    size_t nblocks;      /* live sampled blocks; 0 if they were not asked for */
-    uintptr_t *blocks;   /* their addresses */
+    size_t nblocks;         /* live sampled blocks; 0 if they were not asked for */
+    uintptr_t *blocks;      /* their addresses */
     uint32_t *block_sample; /* and the samples that they belong to */
     void *memory_of_arrays;
     size_t nbytes;

@@ -8,6 +8,10 @@
 
 static struct os *os_of(const struct profile *p) { return p->budget->persistent->os; }
 
+const struct profile_stack *profile_stack_at(const struct profile *p, uint32_t number) {
+    return table_row(&p->stacks, number);
+}
+
 static void copy_samples(const struct profile *p, struct profile_copy *out) {
     for (uint32_t i = 0; i < out->nsamples; i++) {
         const struct bucket *b = table_row(&p->buckets, i);
@@ -33,12 +37,23 @@ static void copy_block(const struct special *s, void *copy) {
     out->block_sample[out->nblocks++] = s->record;
 }
 
+static void count_truncated(const struct profile *p, struct profile_copy *out) {
+    for (uint32_t i = 0; i < out->nstacks; i++) {
+        const struct profile_stack *s = profile_stack_at(p, i);
+        out->truncated += s->locs[s->n - 1] == LOCATION_TRUNCATED;
+    }
+}
+
 static bool copy_locked(struct profile *p, struct specials *t, bool blocks,
                         struct profile_copy *out) {
+    size_t nblocks = blocks ? atomic_load(&t->n) : 0;
     out->nsamples = p->buckets.n;
     out->nstacks = p->stacks.n;
+    out->nlocations = p->locations.locations.n;
+    out->nfunctions = p->locations.functions.n;
+    out->nthreads = p->locations.threads.n;
+    out->dropped_locations = p->locations.dropped;
     size_t samples = out->nsamples * sizeof out->samples[0];
-    size_t nblocks = blocks ? atomic_load(&t->n) : 0;
     size_t each = sizeof out->blocks[0] + sizeof out->block_sample[0];
     out->nbytes = ga_align_up(samples + nblocks * each + 1, os_page_size());
     if ((out->memory_of_arrays = os_alloc(os_of(p), out->nbytes)) == NULL)
@@ -47,6 +62,7 @@ static bool copy_locked(struct profile *p, struct specials *t, bool blocks,
     out->blocks = (uintptr_t *)((char *)out->samples + samples);
     out->block_sample = (uint32_t *)(out->blocks + nblocks);
     copy_samples(p, out);
+    count_truncated(p, out);
     if (nblocks != 0)
         specials_each(t, copy_block, out);
     out->rate = atomic_load(&p->rate);
@@ -69,8 +85,4 @@ void profile_copy_free(struct profile *p, struct profile_copy *c) {
     if (c->memory_of_arrays != NULL)
         os_free(os_of(p), c->memory_of_arrays, c->nbytes);
     memset(c, 0, sizeof *c);
-}
-
-const struct profile_stack *profile_stack_at(const struct profile *p, uint32_t number) {
-    return table_row(&p->stacks, number);
 }

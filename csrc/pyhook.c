@@ -16,11 +16,13 @@
 #include <string.h>
 
 #include "fatal.h"
+#include "pystack.h"
 #include "settings.h"
 
 struct pyhook pyhook;
 static struct mheap heap;
 static struct profile profile; /* of the heap; in wrap mode of the allocator below */
+static struct pystack pystack;
 static bool heap_ready; /* set once, by make_heap */
 /* Calls of this thread that came by while we do not serve (pyhook_reached). */
 static __thread bool seen[DOMAINS] __attribute__((tls_model("initial-exec")));
@@ -354,20 +356,21 @@ void pyhook_arena_free(void *ctx, void *p, size_t size) {
 /* ---- the process heap ----------------------------------------------------------------------- */
 
 /* Before there is a cache, which draws its first countdowns when it is made. */
-static void start_profile(uint64_t rate) {
-    profile_init(&profile, &heap.profile_budget);
+static bool start_profile(uint64_t rate) {
+    if (!profile_init(&profile, &heap.profile_budget) || !pystack_init(&pystack, &heap.profile_budget))
+        return false;
+    profile.walker = (struct profile_walker){pystack_walk, pystack_walk_attached, &pystack};
     heap.profile = &profile;
     mcaches_set_sample_rate(&heap, rate);
+    return true;
 }
 
 /* What a failure leaves behind stays: its memory cannot be given back by anybody. */
 static void make_heap(void) {
     struct settings s;
     settings_read(&s);
-    if (!heap_init(&heap, s.layout, s.linear_bytes))
-        return;
-    start_profile(s.profile_rate);
-    heap_ready = scavenger_init(&heap) && procs_init(&heap) &&
+    heap_ready = heap_init(&heap, s.layout, s.linear_bytes) && start_profile(s.profile_rate) &&
+                 scavenger_init(&heap) && procs_init(&heap) &&
                  pthread_atfork(procs_prepare_fork, procs_parent_fork, procs_child_fork) == 0;
     if (!heap_ready)
         return;

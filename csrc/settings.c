@@ -154,8 +154,8 @@ void settings_read(struct settings *s) {
     };
     read_layout(s);
     read_huge_pages(s);
-    read_profile_rate(s);
     read_debug(s);
+    read_profile_rate(s);
     const char *delay = getenv("GOALLOC_SCAVENGE_DELAY"), *limit = getenv("GOALLOC_MEMORY_LIMIT");
     if (delay != NULL && !parse_seconds(delay, &s->scavenge_delay_ns))
         warn("goalloc: warning: GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, "

@@ -1,6 +1,6 @@
 """Twins of the C headers: what _core.pyx uses of each, under the same names."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 cdef extern from "config.h" nogil:
     const size_t GA_PAGE_SIZE
@@ -21,9 +21,29 @@ cdef extern from "os.h" nogil:
         bint fail_all
     uint64_t os_cgroup_memory_limit(const char *root)
 
+cdef extern from "locations.h" nogil:
+    struct text:
+        const char *bytes
+        uint32_t nbytes
+    struct function:
+        uint32_t name, file
+        int32_t first_line
+    struct location:
+        uint32_t function
+        int32_t line
+    struct thread:
+        uint64_t native_id
+        uint32_t name
+    struct locations:
+        pass
+    const text *locations_text(const locations *l, uint32_t id)
+    const function *locations_function(const locations *l, uint32_t id)
+    const location *locations_get(const locations *l, uint32_t id)
+    const thread *locations_thread(const locations *l, uint32_t id)
+
 cdef extern from "profile.h" nogil:
     struct profile:
-        pass
+        locations locations
     struct profile_stack:
         uint32_t n
         const uint32_t *locs
@@ -31,8 +51,8 @@ cdef extern from "profile.h" nogil:
         uint64_t size, rate, allocs, frees, peak
         uint32_t stack, thread, domain
     struct profile_copy:
-        uint64_t rate, time_ns, mark_ns, dropped, memory
-        uint32_t nsamples, nstacks
+        uint64_t rate, time_ns, mark_ns, memory, dropped, dropped_locations
+        uint32_t truncated, nsamples, nstacks, nlocations, nfunctions, nthreads
         profile_sample *samples
         size_t nblocks
         uintptr_t *blocks

@@ -19,6 +19,7 @@ from cpython.mem cimport (
 from cpython.pycapsule cimport PyCapsule_New
 from cpython.number cimport PyNumber_Index
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport UINT64_MAX, uint64_t, uintptr_t
 
 from .errors import HeapError, InstallError

@@ -45,18 +45,54 @@ cdef list stacks_list(const profile *p, const profile_copy *copy):
     return rows
 
 
+cdef str profile_text(const locations *l, uint32_t i):
+    cdef const text *t = locations_text(l, i)
+    return PyUnicode_DecodeUTF8(t.bytes, t.nbytes, "surrogateescape")
+
+
+cdef list functions_list(const locations *l, uint32_t n):
+    cdef list rows = []
+    cdef const function *f
+    cdef uint32_t i
+    for i in range(n):
+        f = locations_function(l, i)
+        rows.append((profile_text(l, f.name), profile_text(l, f.file), f.first_line))
+    return rows
+
+
+cdef list locations_list(const locations *l, uint32_t n):
+    cdef list rows = []
+    cdef const location *at
+    cdef uint32_t i
+    for i in range(n):
+        at = locations_get(l, i)
+        rows.append((at.function, at.line))
+    return rows
+
+
+cdef list threads_list(const locations *l, uint32_t n):
+    cdef list rows = []
+    cdef const thread *t
+    cdef uint32_t i
+    for i in range(n):
+        t = locations_thread(l, i)
+        rows.append((t.native_id, profile_text(l, t.name)))
+    return rows
+
+
 cdef dict profile_dict(const profile *p, const profile_copy *copy, bint blocks):
     raw = {
         "rate": copy.rate,
         "time_ns": copy.time_ns,
-        "functions": [("<no Python frame>", "", 0)],
-        "locations": [(0, 0)],
-        "threads": [(0, "")],
+        "functions": functions_list(&p.locations, copy.nfunctions),
+        "locations": locations_list(&p.locations, copy.nlocations),
+        "threads": threads_list(&p.locations, copy.nthreads),
         "stacks": stacks_list(p, copy),
         "samples": samples_list(copy),
         "peak_time_ns": copy.mark_ns,
         "dropped_samples": copy.dropped,
-        "truncated_stacks": 0,
+        "dropped_locations": copy.dropped_locations,
+        "truncated_stacks": copy.truncated,
         "memory": copy.memory,
     }
     if blocks:
@@ -77,8 +113,9 @@ def profile_read(bint blocks=False):
     stacks: [(location, ...)], leaf first.
     samples: [(stack, size, rate, domain, thread, allocs, frees, peak)], counts of sampled blocks as they
     are; domain 0 raw, 1 mem, 2 obj; size and rate in bytes, the rate when they were sampled.
-    dropped_samples: for which there was no memory; truncated_stacks: of more frames than are kept;
-    memory: bytes that the profile takes.
+    dropped_samples: for which there was no memory; dropped_locations: frames of samples that are there,
+    "<dropped>" in their stacks; truncated_stacks: of more frames than are kept; memory: bytes that the
+    profile takes.
     block_addresses, block_samples, if blocks: uint64 and uint32 arrays, the live sampled blocks and the
     samples that they belong to.
     """

@@ -17,6 +17,10 @@ WARNINGS = {
     "GOALLOC_DEBUG": (
         "GOALLOC_DEBUG is neither 0, 1 nor a number of operations between checks; it is off"
     ),
+    "GOALLOC_PROFILE_RATE": (
+        "GOALLOC_PROFILE_RATE is not a size such as 512KiB, 1 for every block, or off; "
+        "the default is used"
+    ),
     "GOALLOC_SCAVENGE_DELAY": (
         "GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, or off; "
         "the default is used"
@@ -30,6 +34,7 @@ GOOD = {
     "GOALLOC_LINEAR_SIZE": ["256MiB", "1 GiB"],
     "GOALLOC_HUGE_PAGES": ["off", "dense", "all"],
     "GOALLOC_DEBUG": ["0", "1", "50000"],
+    "GOALLOC_PROFILE_RATE": ["512KiB", "1", "0", "off"],
     "GOALLOC_SCAVENGE_DELAY": ["0", "1", "0.5", "off", "inf"],
     "GOALLOC_MEMORY_LIMIT": ["1GiB", "536870912", "cgroup", "off"],
 }

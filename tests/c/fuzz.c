@@ -94,7 +94,7 @@ static void open_field(struct field *f, bool threaded, unsigned ndrivers) {
     f->budget = (size_t)BUDGET / ndrivers >> 2 * input_below(&drivers[0].in, 4);
     pthread_mutex_init(&f->exchange_lock, NULL);
     EXPECT(f->h != NULL && scavenger_init(f->h));
-    profile_init(&f->profile, &f->h->profile_budget);
+    EXPECT(profile_init(&f->profile, &f->h->profile_budget));
     f->h->profile = &f->profile;
     f->h->map.huge = dice % 8 == 3 || dice % 8 == 6;
     f->h->caches->hold_interp = hold_interp;

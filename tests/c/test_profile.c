@@ -33,8 +33,8 @@ struct bench {
 
 static void bench_open(struct bench *b, enum mcache_kind kind, uint64_t rate) {
     b->r = rig_open(LAYOUT_SPARSE, kind);
-    profile_init(&b->profile, &b->r.h->profile_budget);
-    b->profile.walker.walk = walk;
+    CHECK(profile_init(&b->profile, &b->r.h->profile_budget));
+    b->profile.walker = (struct profile_walker){walk, walk, NULL};
     b->r.h->profile = &b->profile;
     CHECK_EQ(mcaches_set_sample_rate(b->r.h, rate), 0);
 }

@@ -246,7 +246,7 @@ int main(void) {
     for (int layout = LAYOUT_SPARSE; layout <= LAYOUT_LINEAR; layout++) {
         struct rig r = rig_open(layout, MCACHE_HEAP);
         struct profile profile;
-        profile_init(&profile, &r.h->profile_budget);
+        CHECK(profile_init(&profile, &r.h->profile_budget));
         r.h->profile = &profile;
         for (size_t i = 0; i < SIZES; i++) {
             test_live(&r, sizes[i]);
