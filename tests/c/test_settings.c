@@ -94,6 +94,7 @@ static void test_memory_limit(void) {
 
 #define DELAY GA_SCAVENGE_DELAY_DEFAULT
 #define NONE UINT64_MAX
+#define RATE GA_SAMPLE_RATE_DEFAULT
 
 /* Each variable with each kind of value; the others keep their defaults. */
 static void test_environment(void) {
@@ -101,24 +102,30 @@ static void test_environment(void) {
         const char *name, *value;
         struct settings want;
     } cases[] = {
-        {"GOALLOC_LAYOUT", "sparse", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_LAYOUT", "linear", {LAYOUT_LINEAR, 0, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_LAYOUT", "round", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_LINEAR_SIZE", "1GiB", {LAYOUT_SPARSE, 1 << 30, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_LINEAR_SIZE", "0", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_LINEAR_SIZE", "much", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_LAYOUT", "sparse", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_LAYOUT", "linear", {LAYOUT_LINEAR, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_LAYOUT", "round", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_LINEAR_SIZE", "1GiB", {LAYOUT_SPARSE, 1 << 30, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_LINEAR_SIZE", "0", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_LINEAR_SIZE", "much", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
         /* no room for the tables beside it */
-        {"GOALLOC_LINEAR_SIZE", "8388608TiB", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_SCAVENGE_DELAY", "0.25", {LAYOUT_SPARSE, 0, 250000000, NONE, HUGE_OFF}},
-        {"GOALLOC_SCAVENGE_DELAY", "off", {LAYOUT_SPARSE, 0, UINT64_MAX, NONE, HUGE_OFF}},
-        {"GOALLOC_SCAVENGE_DELAY", "1s", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_MEMORY_LIMIT", "1GiB", {LAYOUT_SPARSE, 0, DELAY, 1 << 30, HUGE_OFF}},
-        {"GOALLOC_MEMORY_LIMIT", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_MEMORY_LIMIT", "lots", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_HUGE_PAGES", "dense", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_DENSE}},
-        {"GOALLOC_HUGE_PAGES", "all", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_ALL}},
-        {"GOALLOC_HUGE_PAGES", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
-        {"GOALLOC_HUGE_PAGES", "on", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF}},
+        {"GOALLOC_LINEAR_SIZE", "8388608TiB", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_SCAVENGE_DELAY", "0.25", {LAYOUT_SPARSE, 0, 250000000, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_SCAVENGE_DELAY", "off", {LAYOUT_SPARSE, 0, UINT64_MAX, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_SCAVENGE_DELAY", "1s", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_MEMORY_LIMIT", "1GiB", {LAYOUT_SPARSE, 0, DELAY, 1 << 30, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_MEMORY_LIMIT", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_MEMORY_LIMIT", "lots", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_HUGE_PAGES", "dense", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_DENSE, RATE, 0}},
+        {"GOALLOC_HUGE_PAGES", "all", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_ALL, RATE, 0}},
+        {"GOALLOC_HUGE_PAGES", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_HUGE_PAGES", "on", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_PROFILE_RATE", "64KiB", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, 65536, 0}},
+        {"GOALLOC_PROFILE_RATE", "0", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, 0, 0}},
+        {"GOALLOC_PROFILE_RATE", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, 0, 0}},
+        {"GOALLOC_PROFILE_RATE", "1025TiB", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_PROFILE_RATE", "all", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
+        {"GOALLOC_DEBUG", "7", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 7}},
     };
     for (size_t i = 0; i < COUNT(cases); i++) /* whatever this process was started with */
         unsetenv(cases[i].name);
@@ -132,6 +139,8 @@ static void test_environment(void) {
         CHECK_EQ(s.scavenge_delay_ns, cases[i].want.scavenge_delay_ns);
         CHECK_EQ(s.memory_limit, cases[i].want.memory_limit);
         CHECK_EQ(s.huge_pages, cases[i].want.huge_pages);
+        CHECK_EQ(s.profile_rate, cases[i].want.profile_rate);
+        CHECK_EQ(s.debug, cases[i].want.debug);
     }
 }
 
