@@ -87,6 +87,10 @@
 #define GA_SAMPLE_RATE_MAX ((uint64_t)1 << 50) /* so that no distance overflows */
 #define GA_DEBUG_CHECK_EVERY 100000 /* operations: a check of a whole heap takes milliseconds */
 
+#define GA_GUARD_SLOTS 512              /* blocks between guard pages, live and freed */
+#define GA_GUARD_BYTES (128 * GA_KIB)   /* the largest of them: address space only */
+#define GA_GUARD_FRAMES 32              /* of the stacks of such a block */
+
 #define GA_LINEAR_SIZE_DEFAULT ((size_t)64 << 30) /* bytes reserved for the linear layout */
 
 #define GA_CACHE_LINE 64

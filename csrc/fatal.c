@@ -69,20 +69,38 @@ static void write_line(const struct line *l) {
     }
 }
 
-void ga_throw(const char *fmt, ...) {
+static void say(const char *prefix, const char *fmt, va_list *args) {
     struct line l = {.length = 0};
-    va_list args;
-    put_string(&l, "goalloc: fatal: ");
-    va_start(args, fmt);
+    put_string(&l, prefix);
     while (*fmt) {
         size_t plain = strcspn(fmt, "%");
         put_text(&l, fmt, plain);
         fmt += plain;
         if (*fmt == '%')
-            fmt = put_conversion(&l, fmt + 1, &args);
+            fmt = put_conversion(&l, fmt + 1, args);
     }
-    va_end(args);
     l.text[l.length++] = '\n';
     write_line(&l);
+}
+
+void ga_say(const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    say("", fmt, &args);
+    va_end(args);
+}
+
+void ga_say_fatal(const char *fmt, va_list args) {
+    va_list own; /* an array type on some systems, which has no address as a parameter */
+    va_copy(own, args);
+    say("goalloc: fatal: ", fmt, &own);
+    va_end(own);
+}
+
+void ga_throw(const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    ga_say_fatal(fmt, args);
+    va_end(args);
     abort();
 }

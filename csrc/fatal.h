@@ -6,11 +6,17 @@
 #ifndef GA_FATAL_H
 #define GA_FATAL_H
 
+#include <stdarg.h>
+
 #include "base.h"
 
 /* Writes "goalloc: fatal: " and the printf-like text (only %s %zu %u %p: a %p prints 0x and hex
  * digits), a newline, and aborts. */
 _Noreturn void ga_throw(const char *fmt, ...) __attribute__((format(printf, 1, 2), cold));
+
+/* The line alone, and one that is no last word; for who has more to say before abort(). */
+void ga_say_fatal(const char *fmt, va_list args);
+void ga_say(const char *fmt, ...) __attribute__((format(printf, 1, 2), cold));
 
 #define GA_CHECK(cond)                                                                             \
     do {                                                                                           \

@@ -49,6 +49,8 @@ bool os_renew(struct os *os, void *p, size_t nbytes);
 bool os_hugepage(struct os *os, void *p, size_t nbytes, bool huge);
 /* Does the system make huge pages of whatever it can, without being asked? */
 bool os_huge_pages_unasked(void);
+/* Ready->Reserved: what was there is gone.  False: it is as it was. */
+bool os_withdraw(struct os *os, void *p, size_t nbytes);
 void os_free(struct os *os, void *p, size_t nbytes);
 
 /* Makes every running thread of the process pass a full barrier (membarrier).  False where the

@@ -104,6 +104,12 @@ bool os_map(struct os *os, void *p, size_t nbytes) {
     return false;
 }
 
+bool os_withdraw(struct os *os, void *p, size_t nbytes) {
+    if (os_call_fails(os))
+        return false;
+    return map_anonymous(p, nbytes, PROT_NONE, MAP_NORESERVE | MAP_FIXED) != NULL;
+}
+
 bool os_used(struct os *os, void *p, size_t nbytes) {
     (void)p;
     (void)nbytes;

@@ -1,0 +1,98 @@
+/* guard: few blocks, each alone between inaccessible pages (as GWP-ASan's).
+ *
+ * A pool is a stretch of reserved address space, outside of all arenas, cut into slots:
+ *
+ *     | slot 0                  | guard page | slot 1                  | guard page | ...
+ *       block ....... no access                no access ....... block
+ *
+ * A block stands, in turn, at the end of its slot, so that what runs over its end faults, or at the
+ * start, so that what comes before it does.  What is left of its pages is filled, and looked at when it
+ * is freed.  Only the pages of a live block are accessible.  Freed, they are withdrawn, and the slot
+ * goes to the end of a queue: it is used again as late as can be, and until then whoever touches the
+ * block faults.
+ *
+ * free and realloc know the blocks of a pool by their address.  A fault in it is told by the block, and
+ * by where it was made and freed (guard_fault.c).
+ *
+ * Lock: guards.lock for the queue and the slots; a fault is told without. */
+#ifndef GA_GUARD_H
+#define GA_GUARD_H
+
+#include <stdatomic.h>
+
+#include "config.h"
+#include "domain.h"
+#include "lock.h"
+#include "os.h"
+
+#define GUARD_FILL 0xFD
+
+/* Where a block was made or freed: what the pool's tracer says. */
+struct guard_trace {
+    uint32_t n;
+    uint32_t thread;
+    uint32_t locs[GA_GUARD_FRAMES]; /* leaf first */
+};
+
+/* How the calling thread's stack is found, and written to stderr from a signal handler. */
+struct guard_tracer {
+    void (*take)(void *ctx, struct guard_trace *out);
+    void (*write)(void *ctx, const struct guard_trace *trace, const char *title);
+    void *ctx;
+};
+
+enum guard_state { GUARD_UNUSED, GUARD_LIVE, GUARD_FREED };
+
+struct guard_slot {
+    uintptr_t p; /* the block */
+    size_t size; /* that was asked for */
+    uint8_t state;
+    uint8_t domain;
+    uint32_t next; /* in the queue, if not live */
+    struct guard_trace made, freed;
+};
+
+struct guards {
+    struct os *os;
+    struct guard_tracer tracer;
+    uintptr_t base;
+    size_t nbytes;    /* of the reservation */
+    size_t page;      /* of the system */
+    size_t stride;    /* of slots, their guard page included */
+    struct mutex lock;
+    uint32_t first, last; /* the queue; GA_GUARD_SLOTS: it is empty */
+    bool at_start;        /* where the next block stands */
+    _Atomic uint64_t nlive;
+    _Atomic uint64_t mapped; /* bytes of live blocks' pages */
+    struct guard_slot slots[GA_GUARD_SLOTS];
+};
+
+/* tracer may be NULL.  NULL: out of memory. */
+struct guards *guards_new(struct os *os, const struct guard_tracer *tracer);
+void guards_delete(struct guards *g);
+/* Bytes of ours that a pool takes. */
+size_t guards_bytes(const struct guards *g);
+
+/* A block, zero, aligned to 16.  NULL: too large, all slots are live, or out of memory. */
+void *guard_malloc(struct guards *g, size_t size, enum ga_domain domain);
+/* p is in the pool.  Throws what is wrong. */
+void guard_free(struct guards *g, void *p, enum ga_domain domain, enum ga_call call);
+/* What was asked for; throws as guard_free does. */
+size_t guard_size(struct guards *g, void *p, enum ga_domain domain, enum ga_call call);
+/* The same; UINT64_MAX: p is no live block.  *domain: whose it is. */
+size_t guard_peek(struct guards *g, const void *p, enum ga_domain *domain);
+
+GA_INLINE bool guards_own(const struct guards *g, const void *p) {
+    return g != NULL && (uintptr_t)p - g->base < g->nbytes;
+}
+
+/* ---- guard_fault.c -------------------------------------------------------------------------- */
+
+/* Ends the process with a line, and the stacks of slot s (NULL: none). */
+_Noreturn void guard_throw(const struct guards *g, const struct guard_slot *s, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4), cold));
+/* Faults in the pool are told from now on; others go to who handled SIGSEGV before.  One pool in a
+ * process.  To be called again whenever a block is made: others set handlers, too. */
+void guard_watch(struct guards *g);
+
+#endif

@@ -1,0 +1,178 @@
+/* Blocks between guard pages: where they stand, that pools are bounded, which slot is used again when,
+ * and that faults elsewhere are handed on.
+ * threads: several at once make blocks and free each other's. */
+#include "guard.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+
+#include "check.h"
+
+static struct os os;
+
+static bool is_filled(const unsigned char *p, size_t n, int byte) {
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != byte)
+            return false;
+    return true;
+}
+
+static void test_placement(void) {
+    struct guards *g = guards_new(&os, NULL);
+    static const size_t sizes[] = {0, 1, 15, 16, 17, 100, 4096, 4097, 100000, GA_GUARD_BYTES};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t n = sizes[i];
+        unsigned char *at_start = guard_malloc(g, n, DOMAIN_RAW), *at_end = guard_malloc(g, n, DOMAIN_MEM);
+        enum ga_domain domain;
+        CHECK(guards_own(g, at_start) && guards_own(g, at_end));
+        CHECK_EQ((uintptr_t)at_start % g->page, 0);
+        CHECK_EQ((uintptr_t)at_end % 16, 0);
+        CHECK_EQ(((uintptr_t)at_end + ga_align_up(ga_max(n, 1), 16)) % g->page, 0);
+        CHECK(is_filled(at_start, n, 0) && is_filled(at_end, n, 0));
+        CHECK_EQ(guard_size(g, at_start, DOMAIN_RAW, CALL_FREE), n);
+        CHECK_EQ(guard_peek(g, at_end, &domain), n);
+        CHECK_EQ(domain, DOMAIN_MEM);
+        CHECK_EQ(guard_peek(g, at_end + 16, &domain), SIZE_MAX);
+        memset(at_start, 0xAB, n);
+        memset(at_end, 0xAB, n);
+        guard_free(g, at_start, DOMAIN_RAW, CALL_FREE);
+        guard_free(g, at_end, DOMAIN_MEM, CALL_FREE);
+        CHECK_EQ(guard_peek(g, at_end, &domain), SIZE_MAX);
+    }
+    CHECK(guard_malloc(g, GA_GUARD_BYTES + 1, DOMAIN_RAW) == NULL);
+    CHECK(guard_malloc(g, SIZE_MAX, DOMAIN_RAW) == NULL);
+    CHECK(!guards_own(g, &g) && !guards_own(NULL, &g));
+    CHECK_EQ(g->mapped, 0);
+    guards_delete(g);
+}
+
+/* All slots, then none; a freed one is used again when all others have been. */
+static void test_queue(void) {
+    struct guards *g = guards_new(&os, NULL);
+    char *blocks[GA_GUARD_SLOTS];
+    for (unsigned i = 0; i < GA_GUARD_SLOTS; i++)
+        CHECK((blocks[i] = guard_malloc(g, 64, DOMAIN_OBJ)) != NULL);
+    CHECK_EQ(g->nlive, GA_GUARD_SLOTS);
+    CHECK(guard_malloc(g, 64, DOMAIN_OBJ) == NULL);
+    guard_free(g, blocks[7], DOMAIN_OBJ, CALL_FREE);
+    guard_free(g, blocks[3], DOMAIN_OBJ, CALL_FREE);
+    char *first = guard_malloc(g, 64, DOMAIN_OBJ), *second = guard_malloc(g, 64, DOMAIN_OBJ);
+    CHECK_EQ(((uintptr_t)first - g->base) / g->stride, ((uintptr_t)blocks[7] - g->base) / g->stride);
+    CHECK_EQ(((uintptr_t)second - g->base) / g->stride, ((uintptr_t)blocks[3] - g->base) / g->stride);
+    blocks[7] = first;
+    blocks[3] = second;
+    for (unsigned i = 0; i < GA_GUARD_SLOTS; i++)
+        guard_free(g, blocks[i], DOMAIN_OBJ, CALL_FREE);
+    CHECK_EQ(g->nlive, 0);
+    char *p = guard_malloc(g, 64, DOMAIN_OBJ);
+    guard_free(g, p, DOMAIN_OBJ, CALL_FREE);
+    for (unsigned i = 1; i < GA_GUARD_SLOTS; i++) {
+        char *q = guard_malloc(g, 64, DOMAIN_OBJ);
+        CHECK(((uintptr_t)q - g->base) / g->stride != ((uintptr_t)p - g->base) / g->stride);
+        guard_free(g, q, DOMAIN_OBJ, CALL_FREE);
+    }
+    guards_delete(g);
+}
+
+/* Each call of the system fails in turn; what could not be made is no loss. */
+static void test_failing_system(void) {
+    for (uint64_t k = 1; k < 30; k++) {
+        struct os failing;
+        os_init(&failing);
+        atomic_store(&failing.fail_at, k);
+        struct guards *g = guards_new(&failing, NULL);
+        if (g == NULL) {
+            CHECK(k <= 2);
+            continue;
+        }
+        for (unsigned i = 0; i < 10; i++) {
+            char *p = guard_malloc(g, 100, DOMAIN_OBJ);
+            if (p == NULL)
+                continue;
+            CHECK(is_filled((unsigned char *)p, 100, 0));
+            memset(p, 1, 100);
+            guard_free(g, p, DOMAIN_OBJ, CALL_FREE);
+        }
+        CHECK_EQ(g->nlive, 0);
+        guards_delete(g);
+    }
+}
+
+/* ---- faults elsewhere ----------------------------------------------------------------------- */
+
+static sigjmp_buf back;
+static volatile sig_atomic_t seen;
+
+static void their_handler(int number) {
+    seen++;
+    siglongjmp(back, number);
+}
+
+static void test_other_faults_are_passed_on(void) {
+    struct guards *g = guards_new(&os, NULL);
+    char *nowhere = os_reserve(&os, NULL, os_page_size());
+    struct sigaction theirs, now;
+    memset(&theirs, 0, sizeof theirs);
+    theirs.sa_handler = their_handler;
+    theirs.sa_flags = SA_NODEFER;
+    sigaction(SIGSEGV, &theirs, NULL);
+    guard_watch(g);
+    sigaction(SIGSEGV, NULL, &now);
+    CHECK(now.sa_handler != their_handler);
+    if (sigsetjmp(back, 1) == 0)
+        *(volatile char *)nowhere = 1;
+    CHECK_EQ(seen, 1);
+    sigaction(SIGSEGV, &theirs, NULL); /* they come again, on top of ours */
+    guard_watch(g);
+    sigaction(SIGSEGV, NULL, &now);
+    CHECK(now.sa_handler != their_handler);
+    signal(SIGSEGV, SIG_DFL);
+    os_free(&os, nowhere, os_page_size());
+    guards_delete(g);
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+#define PLACES 32
+static _Atomic(char *) places[PLACES];
+
+static void *churn(void *pool) {
+    struct guards *g = pool;
+    for (unsigned i = 0; i < 2000; i++) {
+        char *p = guard_malloc(g, 1 + i % 5000, DOMAIN_RAW);
+        if (p != NULL)
+            memset(p, (int)i, 1 + i % 5000);
+        char *other = atomic_exchange(&places[i % PLACES], p);
+        if (other != NULL)
+            guard_free(g, other, DOMAIN_RAW, CALL_FREE);
+    }
+    return NULL;
+}
+
+static void test_threads(void) {
+    struct guards *g = guards_new(&os, NULL);
+    pthread_t threads[4];
+    for (unsigned i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, churn, g);
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < PLACES; i++) {
+        char *left = atomic_exchange(&places[i], NULL);
+        if (left != NULL)
+            guard_free(g, left, DOMAIN_RAW, CALL_FREE);
+    }
+    CHECK_EQ(g->nlive, 0);
+    guards_delete(g);
+}
+
+int main(void) {
+    os_init(&os);
+    test_placement();
+    test_queue();
+    test_failing_system();
+    test_other_faults_are_passed_on();
+    test_threads();
+    return check_summary();
+}
