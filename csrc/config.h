@@ -89,6 +89,7 @@
 
 #define GA_GUARD_SLOTS 512              /* blocks between guard pages, live and freed */
 #define GA_GUARD_BYTES (128 * GA_KIB)   /* the largest of them: address space only */
+#define GA_GUARD_RATE_MAX ((uint64_t)1 << 40)
 #define GA_GUARD_FRAMES 32              /* of the stacks of such a block */
 
 #define GA_LINEAR_SIZE_DEFAULT ((size_t)64 << 30) /* bytes reserved for the linear layout */

@@ -10,9 +10,14 @@
 
 #include "pyhook_table.h"
 
+#include <string.h>
+
 static struct mheap *heap; /* set before anybody has the table */
 
 static size_t least(size_t size, int noscan) { return ga_max(size, noscan ? 1 : GA_TINY_SIZE); }
+
+/* What is ours and in no arena is guarded. */
+static bool in_arena(const void *p) { return arena_is_ours(&heap->map, (uintptr_t)p); }
 
 static bool is_noscan(const void *p) {
     struct mspan *s = mheap_span_of_heap(heap, (uintptr_t)p);
@@ -41,7 +46,10 @@ GA_INLINE void *alloc_from(struct mcache *c, size_t align, size_t size, bool zer
 GA_INLINE void *alloc(size_t align, size_t size, bool zero) {
     struct mcache *c = thread_enter_slow();
     void *p = alloc_from(c, align, size, zero);
+    bool guarded = mcache_take_guard(c);
     thread_leave_slow(c);
+    if (GA_UNLIKELY(guarded) && align <= GA_TINY_SIZE)
+        p = pyhook_guard(DOMAIN_API, p, size, 0);
     if (GA_UNLIKELY(p == NULL)) { /* closed, or out of memory */
         c = orphan_enter();
         p = alloc_from(c, align, size, zero);
@@ -74,6 +82,15 @@ static void *api_realloc(void *p, size_t size, int noscan) {
         return api_malloc(size, noscan);
     if (!pyhook_owns(p))
         misuse_throw(heap, MISUSE_FOREIGN, "realloc", p);
+    if (GA_UNLIKELY(!in_arena(p))) {
+        size_t had = pyhook_guard_size(DOMAIN_API, p, CALL_REALLOC);
+        void *q = api_malloc(size, noscan);
+        if (q != NULL) {
+            memcpy(q, p, ga_min(had, size));
+            pyhook_guard_free(DOMAIN_API, p, CALL_REALLOC);
+        }
+        return q;
+    }
     expect_noscan(p, CALL_REALLOC);
     enum misuse why;
     struct mcache *c = thread_enter_slow();
@@ -94,6 +111,10 @@ static void api_free(void *p) {
         return;
     if (!pyhook_owns(p))
         misuse_throw(heap, MISUSE_FOREIGN, "free", p);
+    if (GA_UNLIKELY(!in_arena(p))) {
+        pyhook_guard_free(DOMAIN_API, p, CALL_FREE);
+        return;
+    }
     expect_noscan(p, CALL_FREE);
     if (GA_UNLIKELY(pyhook.debug != NULL)) {
         struct mcache *c = thread_enter_slow();
@@ -105,6 +126,11 @@ static void api_free(void *p) {
 }
 
 static size_t api_usable_size(const void *p) {
+    enum ga_domain domain;
+    if (guards_own(atomic_load(&heap->guards), p)) {
+        size_t n = guard_peek(atomic_load(&heap->guards), p, &domain);
+        return n != SIZE_MAX && domain == DOMAIN_API ? n : 0;
+    }
     if (!is_noscan(p))
         return 0;
     if (GA_UNLIKELY(pyhook.debug != NULL))

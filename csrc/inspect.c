@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "guard.h"
 #include "scavenger.h"
 
 static void begin(struct mheap *h) {
@@ -149,6 +150,8 @@ static void fill_sys(struct mheap *h, struct memstats *m) {
     m->buck_hash_sys = atomic_load(&h->profile_budget.used);
     m->gc_sys = atomic_load(&h->gc_sys);
     m->other_sys = atomic_load(&h->persistent.other);
+    if (atomic_load(&h->guards) != NULL)
+        m->other_sys += guards_bytes(atomic_load(&h->guards));
     m->sys = m->heap_sys + m->stack_sys + m->mspan_sys + m->mcache_sys + m->buck_hash_sys +
              m->gc_sys + m->other_sys;
 }

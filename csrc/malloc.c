@@ -62,6 +62,7 @@ static void *malloc_tiny_sampled(struct mcache *c) {
 
 static void *malloc_tiny(struct mheap *h, struct mcache *c, size_t size, size_t align) {
     void *own;
+    mcache_count_guard(c);
     if (GA_UNLIKELY(c->next_sample < GA_TINY_SIZE) && (own = malloc_tiny_sampled(c)) != NULL)
         return own;
     uint64_t blocks = c->tiny.blocks;
@@ -80,6 +81,7 @@ static void *malloc_large(struct mheap *h, struct mcache *c, size_t size, size_t
         return NULL;
     *needzero = s->needzero;
     void *p = (void *)s->start_addr;
+    mcache_count_guard(c);
     if (!mcache_count_bytes(c, s->elemsize) || !mcache_sample(c, p, s->elemsize))
         heap_bits_set(arena_of(&h->map, s->start_addr), s->start_addr, true);
     return p;
@@ -313,10 +315,13 @@ static void *realloc_large(struct mheap *h, struct mcache *c, void *p, size_t si
         heap_bits_set(ha, (uintptr_t)p, true);
     bool done = large_resize(h, s, size, noscan) || (s = large_move(h, s, size, noscan)) != NULL;
     void *q = done ? (void *)s->start_addr : NULL;
-    if (done && s->elemsize != before) /* a block of another size is another block */
+    bool another = done && s->elemsize != before; /* a block of another size is another block */
+    if (another) {
+        mcache_count_guard(c);
         special = mcache_count_bytes(c, s->elemsize) && mcache_sample(c, q, s->elemsize);
-    else if (special)
+    } else if (special) {
         special = renew_special(h, p, record);
+    }
     if (special) {
         uintptr_t addr = (uintptr_t)(done ? q : p);
         heap_bits_clear(arena_of(&h->map, addr), addr, true);

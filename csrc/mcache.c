@@ -95,7 +95,7 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
     }
     bool sampled = st->left < 0;
     if (sampled)
-        mcache_count_hit(c, spc);
+        sampled = mcache_count_hit(c, spc);
     return hand_out(c, spc, sampled);
 }
 
@@ -251,6 +251,8 @@ struct mcache *mcache_new(struct mheap *h, enum mcache_kind kind, struct mcentra
     atomic_store(&c->gate, cs->have_barrier ? 0 : GA_GATE_FENCE);
     sampler_init(&c->sampler, cs->sample_rate, (uintptr_t)c ^ os_nanotime());
     c->next_sample = sampler_next(&c->sampler);
+    sampler_init(&c->guard, cs->guard_rate, (uintptr_t)c ^ os_entropy());
+    c->next_guard = sampler_next(&c->guard);
     init_stores(c, slots);
     if (!cs->closed)
         mcache_open(c);

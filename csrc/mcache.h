@@ -67,6 +67,7 @@ struct store_cold {
     uint32_t batch;       /* slots of the next refill */
     uint64_t granted;     /* what left was ever raised by: granted - left were handed out */
     uint64_t seen;        /* how many had been handed out when the cache last aged */
+    bool to_guard;        /* left runs to a block that is to be guarded, not sampled */
     uint32_t aged;        /* pass of mcaches_age that aged it from outside */
     struct mspan *cached; /* the span that refills come from */
 };
@@ -91,6 +92,9 @@ struct mcache {
     bool shared;    /* blocks are freed by others at any moment: atomic bits */
     bool bracketed; /* the owner enters and leaves at every call, so that it can be stopped */
     struct sampler sampler;
+    struct sampler guard; /* of blocks, not bytes */
+    int64_t next_guard;   /* tiny and large blocks before the next guarded one */
+    bool guard_due;
     uint8_t domain; /* of the allocation that goes on: 0 raw, 1 mem, 2 obj; a label for the profile */
     int64_t next_sample; /* bytes to the next sample among tiny and large blocks */
     struct stackcache stackcache;
@@ -117,6 +121,7 @@ struct mcaches {
     uint64_t retired_nmalloc[GA_NUM_SPAN_CLASSES]; /* of caches that are gone */
     uint64_t retired_tiny_blocks, retired_tiny_allocs;
     uint64_t sample_rate;
+    uint64_t guard_rate;
     bool have_barrier;
     bool closed; /* new caches start closed */
     _Atomic uint32_t age_pass; /* of mcaches_age, so far */
@@ -162,13 +167,23 @@ bool mcache_count_bytes(struct mcache *c, size_t nbytes);
 void mcache_draw_left(struct mcache *c, unsigned spc);
 /* Draws all countdowns anew. */
 void mcache_draw_again(struct mcache *c, uint64_t rate);
-/* Left has gone below zero: a block of spc is to be sampled. */
-void mcache_count_hit(struct mcache *c, unsigned spc);
+/* Left has gone below zero: a block of spc is to be sampled (true), or guarded (then it is due). */
+bool mcache_count_hit(struct mcache *c, unsigned spc);
+/* Counts a tiny or large block. */
+void mcache_count_guard(struct mcache *c);
+/* Has a block that was just made come to be guarded?  Asked once, by who made it. */
+GA_INLINE bool mcache_take_guard(struct mcache *c) {
+    bool due = c->guard_due;
+    c->guard_due = false;
+    return due;
+}
 /* Tells the profile of a block that its caller is about to hand out.  True: it has a special now, and
  * its bit must stay clear. */
 bool mcache_sample(struct mcache *c, void *p, size_t size);
 /* Of all caches of the heap, and those to come; returns the former one. */
 uint64_t mcaches_set_sample_rate(struct mheap *h, uint64_t rate);
+/* Mean number of blocks between two that are guarded; 0: none, 1: all. */
+uint64_t mcaches_set_guard_rate(struct mheap *h, uint64_t rate);
 
 /* ---- mcache_age.c: by the owner, or while it is stopped -------------------------------------- */
 

@@ -5,6 +5,10 @@
  * share a count of bytes.  A block whose countdown has run out goes to the profile of the heap, if that
  * has one, and gets a special instead of its bit in the heap bitmap.
  *
+ * One in so many blocks, whatever their size, is to be replaced by one between guard pages (guard.h) by
+ * the floors that know what was asked for.  The two processes have no memory, so a countdown runs to
+ * whichever comes first, and both are drawn anew.
+ *
  * Lock: none; the caches are the caller's, or stopped. */
 #include "mcache.h"
 
@@ -17,17 +21,33 @@ bool mcache_count_bytes(struct mcache *c, size_t nbytes) {
     return true;
 }
 
+void mcache_count_guard(struct mcache *c) {
+    if (GA_LIKELY(c->guard.rate == 0) || --c->next_guard >= 0)
+        return;
+    c->guard_due = true;
+    c->next_guard = sampler_next(&c->guard);
+}
+
 void mcache_draw_left(struct mcache *c, unsigned spc) {
     int64_t n = sampler_next(&c->sampler) / c->store[spc].elemsize;
+    c->cold[spc].to_guard = false;
+    if (GA_UNLIKELY(c->guard.rate != 0)) {
+        int64_t guarded = sampler_next(&c->guard);
+        c->cold[spc].to_guard = guarded <= n;
+        n = c->cold[spc].to_guard ? guarded : n;
+    }
     c->cold[spc].granted += (uint64_t)n;
     c->store[spc].left += n;
 }
 
-void mcache_count_hit(struct mcache *c, unsigned spc) {
-    c->sampler.hits++;
+bool mcache_count_hit(struct mcache *c, unsigned spc) {
+    bool guarded = c->cold[spc].to_guard;
+    c->sampler.hits += !guarded;
+    c->guard_due |= guarded;
     c->cold[spc].granted++;
     c->store[spc].left = 0;
     mcache_draw_left(c, spc);
+    return !guarded;
 }
 
 bool mcache_sample(struct mcache *c, void *p, size_t size) {
@@ -41,6 +61,8 @@ bool mcache_sample(struct mcache *c, void *p, size_t size) {
 void mcache_draw_again(struct mcache *c, uint64_t rate) {
     c->sampler.rate = rate;
     c->next_sample = sampler_next(&c->sampler);
+    c->guard.rate = c->heap->caches->guard_rate;
+    c->next_guard = sampler_next(&c->guard);
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
         if (c->cold[spc].cap == 0)
             continue;
@@ -58,6 +80,16 @@ uint64_t mcaches_set_sample_rate(struct mheap *h, uint64_t rate) {
         atomic_store(&h->profile->rate, rate);
     for (struct mcache *c = h->caches->first; c != NULL; c = c->next)
         mcache_draw_again(c, rate);
+    world_start(h);
+    return before;
+}
+
+uint64_t mcaches_set_guard_rate(struct mheap *h, uint64_t rate) {
+    world_stop(h);
+    uint64_t before = h->caches->guard_rate;
+    h->caches->guard_rate = rate;
+    for (struct mcache *c = h->caches->first; c != NULL; c = c->next)
+        mcache_draw_again(c, h->caches->sample_rate);
     world_start(h);
     return before;
 }

@@ -27,6 +27,7 @@ struct mcaches;
 struct profile;
 struct stackpools;
 struct scavenger;
+struct guards;
 
 /* Objects above GA_MAX_SMALL_SIZE, by noscan. */
 struct large_stats {
@@ -86,6 +87,7 @@ struct mheap {
     struct mcaches *caches;
     struct stackpools *stacks;
     struct scavenger *scavenger;
+    struct guards *_Atomic guards; /* NULL until blocks were first asked to be guarded */
     struct profile *profile; /* or NULL: nothing is sampled */
 };
 

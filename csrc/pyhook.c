@@ -161,7 +161,10 @@ static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
     }
     struct mcache *c = pyhook_enter(domain);
     void *p = ga_malloc(&heap, c, domain_size(domain, size), domain == RAW);
+    bool guarded = mcache_take_guard(c);
     pyhook_leave(domain, c);
+    if (GA_UNLIKELY(guarded))
+        p = pyhook_guard((enum ga_domain)domain, p, size, 0);
     if (p == NULL && !is_serving()) /* uninstalled just now: the cache was closed */
         p = pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
     return p;
@@ -173,13 +176,18 @@ static GA_NOINLINE void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, 
     size_t nbytes = nelem * elsize; /* hook_calloc has seen that it is one */
     struct mcache *c = pyhook_enter(domain);
     void *p = ga_calloc(&heap, c, 1, domain_size(domain, nbytes), domain == RAW);
+    bool guarded = mcache_take_guard(c);
     pyhook_leave(domain, c);
+    if (GA_UNLIKELY(guarded))
+        p = pyhook_guard((enum ga_domain)domain, p, nbytes, 0);
     if (p == NULL && !is_serving())
         p = pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
     return p;
 }
 
-bool pyhook_owns(const void *p) { return arena_is_ours(&heap.map, (uintptr_t)p); }
+static bool is_guarded(const void *p) { return guards_own(atomic_load(&heap.guards), p); }
+
+bool pyhook_owns(const void *p) { return arena_is_ours(&heap.map, (uintptr_t)p) || is_guarded(p); }
 
 void pyhook_saw(PyMemAllocatorDomain domain) { seen[domain] = true; }
 
@@ -222,6 +230,10 @@ static GA_NOINLINE void slow_free(PyMemAllocatorDomain domain, void *p) {
     if (p == NULL)
         return;
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
+        if (is_guarded(p)) {
+            pyhook_guard_free((enum ga_domain)domain, p, CALL_FREE);
+            return;
+        }
         pyhook_expect_foreign(domain, "free", p);
         pyhook.previous[domain].free(pyhook.previous[domain].ctx, p);
         return;
@@ -251,8 +263,21 @@ static void *move_out(PyMemAllocatorDomain domain, void *p, size_t size) {
     return q;
 }
 
+/* A block between guard pages becomes one like any other. */
+static void *realloc_guarded(PyMemAllocatorDomain domain, void *p, size_t size) {
+    size_t had = pyhook_guard_size((enum ga_domain)domain, p, CALL_REALLOC);
+    void *q = slow_malloc(domain, size);
+    if (q != NULL) {
+        memcpy(q, p, ga_min(had, size));
+        pyhook_guard_free((enum ga_domain)domain, p, CALL_REALLOC);
+    }
+    return q;
+}
+
 static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size_t size) {
     if (!arena_is_ours(&heap.map, (uintptr_t)p)) {
+        if (is_guarded(p))
+            return realloc_guarded(domain, p, size);
         pyhook_expect_foreign(domain, "realloc", p);
         return pyhook.previous[domain].realloc(pyhook.previous[domain].ctx, p, size);
     }
@@ -262,9 +287,12 @@ static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size
     enum misuse why;
     struct mcache *c = pyhook_enter(domain);
     void *q = ga_realloc(&heap, c, p, domain_size(domain, size), domain == RAW, &why);
+    bool guarded = mcache_take_guard(c);
     pyhook_leave(domain, c);
     if (GA_UNLIKELY(why != MISUSE_NONE))
         misuse_throw(&heap, why, "realloc", p);
+    if (GA_UNLIKELY(guarded))
+        q = pyhook_guard((enum ga_domain)domain, q, size, size);
     return q;
 }
 
@@ -277,6 +305,8 @@ GA_INLINE void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size,
 }
 
 void pyhook_free_raw(void *p) { hook_free(RAW, p, LAYOUT_SPARSE); }
+
+void pyhook_slow_free(PyMemAllocatorDomain domain, void *p) { slow_free(domain, p); }
 
 /* ---- the functions in the table ------------------------------------------------------------- */
 
@@ -380,6 +410,8 @@ static void make_heap(void) {
     background_init(&heap);
     if (s.debug != 0 && (pyhook.debug = debug_new(&heap, s.debug)) != NULL)
         procs.more_lock = &pyhook.debug->lock;
+    else if (s.guard_rate != 0)
+        pyhook_set_guard_rate(&heap, s.guard_rate, &s.guard_rate);
 }
 
 struct mheap *pyhook_heap(void) {
@@ -406,7 +438,7 @@ bool pyhook_on_top(PyMemAllocatorDomain domain) {
 bool pyhook_reached(PyMemAllocatorDomain domain) {
     seen[domain] = false;
     void *p = wrap_domain_malloc(domain, 1);
-    bool ours = p != NULL && heap_ready && arena_is_ours(&heap.map, (uintptr_t)p);
+    bool ours = p != NULL && heap_ready && pyhook_owns(p);
     wrap_domain_free(domain, p);
     return ours || seen[domain] || (p == NULL && pyhook_on_top(domain));
 }

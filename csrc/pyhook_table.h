@@ -8,6 +8,7 @@
 #include "pyhook.h"
 
 #include "debug.h"
+#include "guard.h"
 #include "interp.h"
 
 #define DOMAINS 3
@@ -63,6 +64,18 @@ void pyhook_expect_foreign(PyMemAllocatorDomain domain, const char *op, void *p)
 void pyhook_forget_interp(PyMemAllocatorDomain domain, void *p);
 /* A call that is passed on came by (pyhook_reached). */
 void pyhook_saw(PyMemAllocatorDomain domain);
+
+/* ---- pyhook_guard.c -------------------------------------------------------------------------- */
+
+/* The block p that was just made, of size bytes, is due to be guarded: what takes its place, with the
+ * first `keep` bytes of it; p itself where that can't be. */
+void *pyhook_guard(enum ga_domain domain, void *p, size_t size, size_t keep);
+/* p is in guarded memory; what is wrong is fatal. */
+void pyhook_guard_free(enum ga_domain domain, void *p, enum ga_call call);
+/* The bytes that were asked for. */
+size_t pyhook_guard_size(enum ga_domain domain, void *p, enum ga_call call);
+/* slow_free of pyhook.c */
+void pyhook_slow_free(PyMemAllocatorDomain domain, void *p);
 
 /* pyhook_debug.c: the functions that stand in the table where pyhook.debug is set. */
 extern GA_HIDDEN const PyMemAllocatorEx pyhook_debug_hooks[DOMAINS];

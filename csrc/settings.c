@@ -145,6 +145,17 @@ static void read_debug(struct settings *s) {
              "checks; it is off\n");
 }
 
+static void read_guard(struct settings *s) {
+    const char *text = getenv("GOALLOC_GUARD");
+    uint64_t n;
+    if (text == NULL)
+        return;
+    if (is_digit(*text) && take_number(&text, &n) && *text == '\0' && n <= GA_GUARD_RATE_MAX)
+        s->guard_rate = n;
+    else
+        warn("goalloc: warning: GOALLOC_GUARD is no number such as 5000: none is guarded\n");
+}
+
 void settings_read(struct settings *s) {
     *s = (struct settings){
         .layout = LAYOUT_SPARSE,
@@ -156,6 +167,7 @@ void settings_read(struct settings *s) {
     read_huge_pages(s);
     read_debug(s);
     read_profile_rate(s);
+    read_guard(s);
     const char *delay = getenv("GOALLOC_SCAVENGE_DELAY"), *limit = getenv("GOALLOC_MEMORY_LIMIT");
     if (delay != NULL && !parse_seconds(delay, &s->scavenge_delay_ns))
         warn("goalloc: warning: GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, "

@@ -39,6 +39,7 @@ __all__ = [
     "fragmentation",
     "free_os_memory",
     "get_include",
+    "guard_rate",
     "heap_profile",
     "install",
     "installed",
@@ -52,6 +53,7 @@ __all__ = [
     "reset_peak",
     "scavenge_delay",
     "serve",
+    "set_guard_rate",
     "set_memory_limit",
     "set_profile_rate",
     "set_scavenge_delay",
@@ -78,10 +80,12 @@ if TYPE_CHECKING:
         fragmentation,
         free_os_memory,
         get_include,
+        guard_rate,
         memory_bill,
         memory_limit,
         memstats,
         scavenge_delay,
+        set_guard_rate,
         set_memory_limit,
         set_scavenge_delay,
         snapshot,
@@ -108,8 +112,9 @@ _HOME = {
     "hooks": "install installed mode uninstall",
     "maps": "ArenaMap SpanMap",
     "process": (
-        "arenas check class_stats fragmentation free_os_memory get_include memory_bill "
-        "memory_limit memstats scavenge_delay set_memory_limit set_scavenge_delay snapshot span_of spans"
+        "arenas check class_stats fragmentation free_os_memory get_include guard_rate memory_bill "
+        "memory_limit memstats scavenge_delay set_guard_rate set_memory_limit set_scavenge_delay snapshot "
+        "span_of spans"
     ),
     "profiles.live": "heap_profile profile_rate reset_peak set_profile_rate",
     "profiles.pprof_read": "read_profile",

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 cdef extern from "config.h" nogil:
+    const uint64_t GA_GUARD_RATE_MAX
     const size_t GA_PAGE_SIZE
     const size_t GA_MAX_SMALL_SIZE
     const uint64_t GA_SAMPLE_RATE_MAX
@@ -70,6 +71,8 @@ cdef extern from "mheap.h" nogil:
         LAYOUT_LINEAR
     struct mcentral:
         pass
+    struct mcaches:
+        uint64_t guard_rate
     struct scavenger:
         uint64_t delay
     struct specials:
@@ -77,6 +80,7 @@ cdef extern from "mheap.h" nogil:
     struct mheap:
         os os
         mcentral *central
+        mcaches *caches
         scavenger *scavenger
         profile *profile
         specials specials
@@ -174,6 +178,7 @@ cdef extern from "pyhook.h" nogil:
     const char *pyhook_install(int wanted)
     void pyhook_uninstall()
     const char *pyhook_obstacle()
+    const char *pyhook_set_guard_rate(mheap *h, uint64_t rate, uint64_t *before)
 
 cdef extern from "goalloc_api.h" nogil:
     struct goalloc_api:

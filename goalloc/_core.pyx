@@ -466,6 +466,25 @@ def call_soon(function not None):
         raise RuntimeError("too many calls are waiting for the main thread")
 
 
+# ---- guarded blocks -----------------------------------------------------------------------------
+
+def guard_rate():
+    """One in so many new blocks stands between guard pages; 0: none."""
+    return the_heap().caches.guard_rate
+
+
+def set_guard_rate(rate):
+    """From now on; returns the former one."""
+    rate = PyNumber_Index(rate)
+    if not 0 <= rate <= GA_GUARD_RATE_MAX:
+        raise ValueError(f"not a rate from 0 (off) to one in {GA_GUARD_RATE_MAX}: {rate}")
+    cdef uint64_t before
+    cdef const char *why_not = pyhook_set_guard_rate(the_heap(), rate, &before)
+    if why_not != NULL:
+        raise RuntimeError(why_not.decode())
+    return before
+
+
 # ---- the C API for other extensions -------------------------------------------------------------
 
 def c_api():

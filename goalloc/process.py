@@ -143,6 +143,23 @@ def set_memory_limit(nbytes: SupportsIndex | str | None) -> int | None:
     return _view().set_memory_limit(nbytes)
 
 
+def guard_rate() -> int:
+    """One in so many new blocks stands between guard pages; 0: none."""
+    return _core.guard_rate()
+
+
+def set_guard_rate(n: SupportsIndex) -> int:
+    """Guards one in n new blocks from now on, on average, and returns the former n; 0 ends it, 1 is all.
+
+    A guarded block stands alone against an inaccessible page and is kept inaccessible when it is freed:
+    who writes or reads past its end, before its start or after its free ends the process with a
+    report of the block and the Python stacks of its allocation and its free.  Blocks above 128 KiB
+    are not guarded, nor more than 512 at a time.  GOALLOC_GUARD sets n from the start; about 5000 is for
+    production.  Raises RuntimeError in a debugging run (GOALLOC_DEBUG), which guards nothing.
+    """
+    return _core.set_guard_rate(n)
+
+
 def get_include() -> str:
     """The folder to give a C compiler with -I, for #include "goalloc/...h"."""
     import os

@@ -1,5 +1,6 @@
 """The C API for other extensions: the two examples, the rules that goalloc.h states, the ABI version."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -93,8 +94,9 @@ def test_the_example_in_cython(tmp_path):
 
 RULES = textwrap.dedent(
     """
-    import ctypes, threading
+    import ctypes, os, threading
     import goalloc, api_door as api
+    watched = "GOALLOC_DEBUG" in os.environ or "GOALLOC_GUARD" in os.environ
     MAX = 2**63 - 1
 
     def use(noscan):
@@ -129,7 +131,7 @@ RULES = textwrap.dedent(
         assert api.usable_size(64) == 0
         a, b = api.malloc(1, 1), api.malloc(1, 1)
         c, d = api.malloc(1, 0), api.malloc(1, 0)
-        assert abs(a - b) < 16 <= abs(c - d)
+        assert abs(c - d) >= 16 and (watched or abs(a - b) < 16)
         for p in (a, b, c, d):
             api.free(p)
 
@@ -143,7 +145,8 @@ RULES = textwrap.dedent(
 )
 
 
-def test_rules_hold_whether_python_runs_on_goalloc_or_not(door):
+@pytest.mark.parametrize("env", [{}, {"GOALLOC_DEBUG": "1"}, {"GOALLOC_GUARD": "2"}], ids=str)
+def test_rules_hold_whether_python_runs_on_goalloc_or_not(door, env):
     code = RULES + textwrap.dedent(
         """
         everywhere()
@@ -159,7 +162,7 @@ def test_rules_hold_whether_python_runs_on_goalloc_or_not(door):
         goalloc.check()
         """
     )
-    assert door.output("-c", code) == "None\n"
+    assert door.output("-c", code, env=env) == "None\n"
 
 
 @needs_launch
@@ -173,6 +176,8 @@ def test_threads_without_the_gil_share_blocks(door):
     code = "import api_door, goalloc; api_door.churn(4, 20000); goalloc.check(); print('ok')"
     assert door.output("-c", code) == "ok\n"
     assert door.output("-c", "import goalloc; goalloc.install('wrap'); " + code) == "ok\n"
+    for env in ({"GOALLOC_DEBUG": "1"}, {"GOALLOC_GUARD": "100"}):
+        assert door.output("-c", code, env=env) == "ok\n"
 
 
 def test_a_block_is_not_pythons(door):
@@ -190,6 +195,17 @@ def test_a_block_is_not_pythons(door):
         assert done.returncode == -6, crime
         assert done.stderr.startswith(f"goalloc: fatal: {line}"), done.stderr
     assert door.output("-c", code + "api.free(p); print(api.usable_size(p))") == "0\n"
+
+
+def test_watched_blocks_are_told_apart(door):
+    """As those of a domain of their own, in debugging runs and where they are guarded."""
+    code = "import api_door as api; from goalloc import _core; "
+    for env in ({"GOALLOC_DEBUG": "1"}, {"GOALLOC_GUARD": "1"}):
+        crime = "goalloc.install(); _core._domain_free('raw', api.malloc(100, 0))"
+        done = door("-c", "import goalloc; goalloc._C_API; " + code + crime, env=env)
+        assert re.sub("0x[0-9a-f]+", "0x", done.stderr).startswith(
+            "goalloc: fatal: api block 0x freed by PyMem_RawFree\n"
+        )
 
 
 @needs_replaceable

@@ -21,6 +21,7 @@ WARNINGS = {
         "GOALLOC_PROFILE_RATE is not a size such as 512KiB, 1 for every block, or off; "
         "the default is used"
     ),
+    "GOALLOC_GUARD": "GOALLOC_GUARD is no number such as 5000: none is guarded",
     "GOALLOC_SCAVENGE_DELAY": (
         "GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, or off; "
         "the default is used"
@@ -35,6 +36,7 @@ GOOD = {
     "GOALLOC_HUGE_PAGES": ["off", "dense", "all"],
     "GOALLOC_DEBUG": ["0", "1", "50000"],
     "GOALLOC_PROFILE_RATE": ["512KiB", "1", "0", "off"],
+    "GOALLOC_GUARD": ["0", "1", "5000"],
     "GOALLOC_SCAVENGE_DELAY": ["0", "1", "0.5", "off", "inf"],
     "GOALLOC_MEMORY_LIMIT": ["1GiB", "536870912", "cgroup", "off"],
 }

@@ -1,6 +1,8 @@
 /* Texts that stand for amounts, and what the environment makes of the defaults. */
 #include "settings.h"
 
+#include <string.h>
+
 #include "check.h"
 #include "config.h"
 
@@ -92,55 +94,61 @@ static void test_memory_limit(void) {
         CHECK(limit < allowed && limit >= allowed / 10 * 9);
 }
 
-#define DELAY GA_SCAVENGE_DELAY_DEFAULT
-#define NONE UINT64_MAX
-#define RATE GA_SAMPLE_RATE_DEFAULT
+#define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)0)->name)
 
-/* Each variable with each kind of value; the others keep their defaults. */
+/* Each variable with each kind of value, and what its field is then; the others keep their defaults. */
 static void test_environment(void) {
     static const struct {
         const char *name, *value;
-        struct settings want;
+        size_t offset, nbytes;
+        uint64_t want;
     } cases[] = {
-        {"GOALLOC_LAYOUT", "sparse", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_LAYOUT", "linear", {LAYOUT_LINEAR, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_LAYOUT", "round", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_LINEAR_SIZE", "1GiB", {LAYOUT_SPARSE, 1 << 30, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_LINEAR_SIZE", "0", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_LINEAR_SIZE", "much", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        /* no room for the tables beside it */
-        {"GOALLOC_LINEAR_SIZE", "8388608TiB", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_SCAVENGE_DELAY", "0.25", {LAYOUT_SPARSE, 0, 250000000, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_SCAVENGE_DELAY", "off", {LAYOUT_SPARSE, 0, UINT64_MAX, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_SCAVENGE_DELAY", "1s", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_MEMORY_LIMIT", "1GiB", {LAYOUT_SPARSE, 0, DELAY, 1 << 30, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_MEMORY_LIMIT", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_MEMORY_LIMIT", "lots", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_HUGE_PAGES", "dense", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_DENSE, RATE, 0}},
-        {"GOALLOC_HUGE_PAGES", "all", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_ALL, RATE, 0}},
-        {"GOALLOC_HUGE_PAGES", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_HUGE_PAGES", "on", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_PROFILE_RATE", "64KiB", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, 65536, 0}},
-        {"GOALLOC_PROFILE_RATE", "0", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, 0, 0}},
-        {"GOALLOC_PROFILE_RATE", "off", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, 0, 0}},
-        {"GOALLOC_PROFILE_RATE", "1025TiB", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_PROFILE_RATE", "all", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 0}},
-        {"GOALLOC_DEBUG", "7", {LAYOUT_SPARSE, 0, DELAY, NONE, HUGE_OFF, RATE, 7}},
+        {"GOALLOC_LAYOUT", "sparse", FIELD(layout), LAYOUT_SPARSE},
+        {"GOALLOC_LAYOUT", "linear", FIELD(layout), LAYOUT_LINEAR},
+        {"GOALLOC_LAYOUT", "round", FIELD(layout), LAYOUT_SPARSE},
+        {"GOALLOC_LINEAR_SIZE", "1GiB", FIELD(linear_bytes), 1 << 30},
+        {"GOALLOC_LINEAR_SIZE", "0", FIELD(linear_bytes), 0},
+        {"GOALLOC_LINEAR_SIZE", "much", FIELD(linear_bytes), 0},
+        {"GOALLOC_LINEAR_SIZE", "8388608TiB", FIELD(linear_bytes), 0}, /* the tables would not fit */
+        {"GOALLOC_SCAVENGE_DELAY", "0.25", FIELD(scavenge_delay_ns), 250000000},
+        {"GOALLOC_SCAVENGE_DELAY", "off", FIELD(scavenge_delay_ns), UINT64_MAX},
+        {"GOALLOC_SCAVENGE_DELAY", "1s", FIELD(scavenge_delay_ns), GA_SCAVENGE_DELAY_DEFAULT},
+        {"GOALLOC_MEMORY_LIMIT", "1GiB", FIELD(memory_limit), 1 << 30},
+        {"GOALLOC_MEMORY_LIMIT", "off", FIELD(memory_limit), UINT64_MAX},
+        {"GOALLOC_MEMORY_LIMIT", "lots", FIELD(memory_limit), UINT64_MAX},
+        {"GOALLOC_HUGE_PAGES", "dense", FIELD(huge_pages), HUGE_DENSE},
+        {"GOALLOC_HUGE_PAGES", "all", FIELD(huge_pages), HUGE_ALL},
+        {"GOALLOC_HUGE_PAGES", "off", FIELD(huge_pages), HUGE_OFF},
+        {"GOALLOC_HUGE_PAGES", "on", FIELD(huge_pages), HUGE_OFF},
+        {"GOALLOC_PROFILE_RATE", "1MiB", FIELD(profile_rate), 1 << 20},
+        {"GOALLOC_PROFILE_RATE", "off", FIELD(profile_rate), 0},
+        {"GOALLOC_PROFILE_RATE", "64KiB", FIELD(profile_rate), 65536},
+        {"GOALLOC_PROFILE_RATE", "0", FIELD(profile_rate), 0},
+        {"GOALLOC_PROFILE_RATE", "1025TiB", FIELD(profile_rate), GA_SAMPLE_RATE_DEFAULT},
+        {"GOALLOC_PROFILE_RATE", "often", FIELD(profile_rate), GA_SAMPLE_RATE_DEFAULT},
+        {"GOALLOC_DEBUG", "0", FIELD(debug), 0},
+        {"GOALLOC_DEBUG", "1", FIELD(debug), GA_DEBUG_CHECK_EVERY},
+        {"GOALLOC_DEBUG", "7000", FIELD(debug), 7000},
+        {"GOALLOC_DEBUG", "yes", FIELD(debug), 0},
+        {"GOALLOC_DEBUG", "", FIELD(debug), 0},
+        {"GOALLOC_GUARD", "5000", FIELD(guard_rate), 5000},
+        {"GOALLOC_GUARD", "5000x", FIELD(guard_rate), 0},
+        {"GOALLOC_GUARD", "99999999999999", FIELD(guard_rate), 0},
     };
+    struct settings defaults, s;
     for (size_t i = 0; i < COUNT(cases); i++) /* whatever this process was started with */
         unsetenv(cases[i].name);
+    settings_read(&defaults);
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct settings s;
         setenv(cases[i].name, cases[i].value, 1);
         settings_read(&s);
         unsetenv(cases[i].name);
-        CHECK_EQ(s.layout, cases[i].want.layout);
-        CHECK_EQ(s.linear_bytes, cases[i].want.linear_bytes);
-        CHECK_EQ(s.scavenge_delay_ns, cases[i].want.scavenge_delay_ns);
-        CHECK_EQ(s.memory_limit, cases[i].want.memory_limit);
-        CHECK_EQ(s.huge_pages, cases[i].want.huge_pages);
-        CHECK_EQ(s.profile_rate, cases[i].want.profile_rate);
-        CHECK_EQ(s.debug, cases[i].want.debug);
+        for (size_t k = 0; k < COUNT(cases); k++) {
+            uint64_t got = 0, before = 0;
+            memcpy(&got, (char *)&s + cases[k].offset, cases[k].nbytes);
+            memcpy(&before, (char *)&defaults + cases[k].offset, cases[k].nbytes);
+            CHECK_EQ(got, cases[k].offset == cases[i].offset ? cases[i].want : before);
+        }
     }
 }
 
