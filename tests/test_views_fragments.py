@@ -191,6 +191,9 @@ def test_text(scattered):
     assert "load (app/data.py:12)" in text and "whose survivors hold it" in text
     assert f"estimated from {len(some):,} live samples" in text
     assert "that the profile does not know" in text
+    assert "rough" not in text
+    few = dict(sorted(blocks.items())[:50])
+    assert "rough estimate" in str(fragmentation_of(heap.snapshot(), profile_of(few)))
     assert "heap profile is off" in str(heap.snapshot().fragmentation())
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..fragments import CallSite, ClassFragmentation, Fragmentation
 
 _MOST = 12  # rows of each table
+_ROUGH = 100  # samples; at 100, a tenth up or down is chance
 _FRAMES = 12  # of a stack in a tooltip
 _CLASSES = ("class", "spans", "nearly empty", "holds", "given back", "packing frees")
 _SITES = ("holds", "live", "held per live", "spans", "samples")
@@ -70,6 +71,8 @@ def _rest(f: Fragmentation) -> str:
     known = sum(s.held_bytes for s in f.sites)
     samples = sum(s.samples for s in f.sites)
     text = f"All {len(f.sites):,} call sites: {human(known)}, estimated from {samples:,} live samples"
+    if samples < _ROUGH:
+        text += " (so few make a rough estimate)"
     if known < f.held_bytes:
         text += f"; {human(f.held_bytes - known)} by blocks that the profile does not know"
     return text + "."
