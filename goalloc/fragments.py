@@ -215,5 +215,5 @@ def _site(frame: tuple[str, str, int], by: _By) -> tuple[str, str, int]:
     return {
         "line": frame,
         "function": (name, filename, 0),
-        "file": ("", filename, 0),
+        "file": ("", filename or name, 0),
     }[by]

@@ -178,7 +178,9 @@ def test_html(scattered):
     tree = parsed(f._repr_html_(), limit=80_000)
     classes, sites = tables(tree)
     assert [int(row[1].replace(",", "")) for row in classes[1:]] == [c.spans for c in f.classes]
-    assert [row[0] for row in sites[1:]] == [_where(s[:3]) for s in f.sites]
+    assert [row[-1].partition(" from ")[0] for row in sites[1:]] == [_where(s[:3]) for s in f.sites]
+    callers = {row[-1].partition(" from ")[2] for row in sites[1:] if "app/" in row[-1]}
+    assert callers == {"main (m.py:99)"}
     assert "<b>eval</b> (<string>:1)" in text_of(tree)
     assert any(title.endswith("bytes given back") for title in titles(tree))
     assert 'title="load (app/data.py:12)\nmain (m.py:99)"' in f._repr_html_()
@@ -238,7 +240,7 @@ def test_survivors_of_a_process(in_mode):
     kept, live, held, known = map(int, found.split())
     assert live >= kept * 704
     assert known > 3_000_000
-    assert 0.98 * held < known < 1.02 * held
+    assert 0.9 * held < known < 1.02 * held
 
 
 def test_a_process_without_a_profile(in_mode):

@@ -55,6 +55,15 @@ def _where(frame: tuple[str, str, int]) -> str:
     return _printable(text)
 
 
+def _caller(s: CallSite) -> str:
+    """Who called into the folder of the code that allocates: a library's caller, mostly."""
+    folder = s.filename.rpartition("/")[0]
+    for frame in s.stack[1:]:
+        if frame[1].rpartition("/")[0] != folder:
+            return f" from {_where(frame)}"
+    return ""
+
+
 def _printable(text: str) -> str:
     """Names of files may hold what no text can."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -87,9 +96,15 @@ def fragmentation_text(f: Fragmentation) -> str:
         parts.append(f"... {len(f.classes) - _MOST} more classes")
     sites = _shown_sites(f)
     if sites:
-        lines = [(_where(s[:3]), *_site_cells(s)) for s in sites]
-        parts += ["", table(("whose survivors hold it", *_SITES), lines, left=1)]
+        parts += ["", _sites_text(sites)]
     return "\n".join([*parts, "", _rest(f)])
+
+
+def _sites_text(sites: Sequence[CallSite]) -> str:
+    """Names come last: they may be long."""
+    names = ["whose survivors hold it", *(_where(s[:3]) + _caller(s) for s in sites)]
+    lines = table(_SITES, map(_site_cells, sites)).splitlines()
+    return "\n".join(f"{line}  {name}" for line, name in zip(lines, names))
 
 
 def _sparkline(counts: Sequence[int]) -> str:
@@ -146,7 +161,8 @@ def _site_grid(sites: Sequence[CallSite]) -> str:
         stack = "\n".join(_where(frame) for frame in s.stack[:_FRAMES])
         if len(s.stack) > _FRAMES:
             stack += f"\n... {len(s.stack) - _FRAMES} more frames"
-        name = f'<span title="{escape(stack)}">{escape(_where(s[:3]))}</span>'
+        name = f'<span title="{escape(stack)}">{escape(_where(s[:3]))}</span>{escape(_caller(s))}'
         bar = svg.bar([("c3", s.held_bytes, f"{s.held_bytes:,} bytes held")], most, 160)
-        rows.append((name, *map(escape, _site_cells(s)), bar))
-    return svg.grid(("call site", *_SITES, ""), rows, left=(0, 6))
+        held, *others = map(escape, _site_cells(s))
+        rows.append((held, bar, *others, name))
+    return svg.grid((_SITES[0], "", *_SITES[1:], "call site"), rows, left=(1, 6))
