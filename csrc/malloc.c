@@ -36,7 +36,11 @@
  *
  * Large blocks go straight to the mheap and back; they grow where they are, or move by page tables
  * (large.h).  Noscan blocks below 16 bytes share slots
- * (tiny.h).  Sampling hangs on the slow half of step 1 of malloc: the store's countdown of blocks.
+ * (tiny.h).
+ *
+ * Sampling hangs on the slow half of step 1 of malloc: the store's countdown of blocks.  A sampled block
+ * is in the profile (profile.h) and has a special (special.h); its bit in the heap bitmap is clear while
+ * it lives, so free and realloc come to their slow halves with it and with no other block.
  *
  * This file: the entry points, and what a pointer is that is not a live block. */
 #include "malloc.h"

@@ -63,6 +63,35 @@ def test_estimates_are_within_chance(profiled):
     assert profiled(ESTIMATE) == "within chance\n"
 
 
+INTERLEAVED = """
+def interleaved(n):
+    malloc, free = _core._domain_malloc, _core._domain_free
+    for _ in range(n):
+        a = malloc("obj", 700)
+        b = malloc("mem", 1500)
+        c = malloc("obj", 2000)
+        d = malloc("raw", 700)
+        free("obj", a), free("mem", b), free("obj", c), free("raw", d)
+    return [malloc("obj", 1500) for _ in range(n // 10)] and n
+_core.set_profile_rate(64 << 10)
+n = interleaved(50000)
+raw = _core.profile_read()
+first = interleaved.__code__.co_firstlineno + 3
+for line, sizes in enumerate([(700, 704), (1500, 1536), (2000, 2048), (700, 704)], first):
+    here = [s for s in raw["samples"] if raw["locations"][raw["stacks"][s[0]][0]][1] == line]
+    mine = {**raw, "samples": here}
+    for field in "allocs", "frees":
+        objects, variance = sites.estimate(mine, sizes, field)
+        assert abs(objects - n) < 5 * variance ** 0.5, (line, field, objects)
+print("each line has its own")
+"""
+
+
+def test_interleaved_allocations_are_told_apart_by_line(profiled):
+    """As Go's heapsampling test: neighbours of several sizes, none at the others' expense."""
+    assert profiled(INTERLEAVED) == "each line has its own\n"
+
+
 RATES = """
 def site(): return [_core._domain_malloc("obj", 3000) for _ in range(100)]
 def count():
