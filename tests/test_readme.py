@@ -16,7 +16,7 @@ from pychild import needs_replaceable
 
 TOP = Path(__file__).resolve().parents[1]
 README = TOP / "README.md"
-PAGES = [README]
+PAGES = [README, TOP / "docs" / "where-did-my-memory-go.md"]
 VARY = "<!-- numbers vary -->"
 _BLOCK = re.compile(
     r"(?P<vary><!-- numbers vary -->\n)?```(?P<kind>python|console)\n(?P<code>.*?)```\n"
