@@ -47,10 +47,10 @@ static void put_slot(struct guards *g, struct guard_slot *s) {
 
 /* ---- malloc --------------------------------------------------------------------------------- */
 
-static void take_trace(const struct guards *g, struct guard_trace *out) {
+static void take_trace(const struct guards *g, enum ga_domain domain, struct guard_trace *out) {
     out->n = 0;
     if (g->tracer.take != NULL)
-        g->tracer.take(g->tracer.ctx, out);
+        g->tracer.take(g->tracer.ctx, domain, out);
 }
 
 static void fill_rest(const struct guard_slot *s, uintptr_t start, uintptr_t end) {
@@ -76,7 +76,7 @@ void *guard_malloc(struct guards *g, size_t size, enum ga_domain domain) {
         return NULL;
     }
     fill_rest(s, start, end);
-    take_trace(g, &s->made);
+    take_trace(g, domain, &s->made);
     s->freed.n = 0;
     s->state = GUARD_LIVE;
     atomic_fetch_add(&g->nlive, 1);
@@ -131,7 +131,7 @@ void guard_free(struct guards *g, void *p, enum ga_domain domain, enum ga_call c
     expect_filled(g, s, domain_function(domain, call));
     uintptr_t start, end;
     pages_of(g, s, &start, &end);
-    take_trace(g, &s->freed);
+    take_trace(g, domain, &s->freed);
     s->state = GUARD_FREED;
     atomic_fetch_sub(&g->nlive, 1);
     atomic_fetch_sub(&g->mapped, end - start);

@@ -36,7 +36,7 @@ struct guard_trace {
 
 /* How the calling thread's stack is found, and written to stderr from a signal handler. */
 struct guard_tracer {
-    void (*take)(void *ctx, struct guard_trace *out);
+    void (*take)(void *ctx, enum ga_domain domain, struct guard_trace *out);
     void (*write)(void *ctx, const struct guard_trace *trace, const char *title);
     void *ctx;
 };

@@ -14,14 +14,13 @@ static struct guards *the_guards(void) { return atomic_load(&pyhook_heap()->guar
 
 /* ---- stacks --------------------------------------------------------------------------------- */
 
-static void take_stack(void *ctx, struct guard_trace *out) {
+static void take_stack(void *ctx, enum ga_domain domain, struct guard_trace *out) {
     struct profile *p = ((struct mheap *)ctx)->profile;
-    out->n = 0;
-    if (p == NULL || p->walker.walk == NULL)
-        return;
+    const struct profile_walker *w = &p->walker;
+    bool attached = domain == DOMAIN_MEM || domain == DOMAIN_OBJ;
     mutex_lock(&p->lock);
-    out->n = (uint32_t)p->walker.walk(p->walker.ctx, p->walker.locations, out->locs, GA_GUARD_FRAMES,
-                                      &out->thread);
+    out->n = (uint32_t)(attached ? w->walk_attached : w->walk)(w->ctx, &p->locations, out->locs,
+                                                               GA_GUARD_FRAMES, &out->thread);
     mutex_unlock(&p->lock);
 }
 
@@ -37,7 +36,7 @@ static const char *shown(const struct locations *l, uint64_t text, char buf[SHOW
 
 /* In a signal handler, so without the lock: what is interned stays. */
 static void write_stack(void *ctx, const struct guard_trace *trace, const char *title) {
-    const struct locations *l = ((struct mheap *)ctx)->profile->walker.locations;
+    const struct locations *l = &((struct mheap *)ctx)->profile->locations;
     const struct thread *thread = locations_thread(l, trace->thread);
     char name[SHOWN_MAX], file[SHOWN_MAX];
     ga_say("%s by thread %zu (%s), most recent call first:", title, (size_t)thread->native_id,

@@ -309,6 +309,41 @@ def test_every_domain_mixed_up(python):
             assert lines[0] == f"goalloc: fatal: {whose} block 0x reallocated by {REALLOC[called]}"
 
 
+# ---- stacks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_report_shows_where_the_block_was_made_and_freed(python, mode):
+    code = textwrap.dedent(
+        """
+        def make(): return guarded(208)
+        def drop(p): free(p)
+        def crime(p): ctypes.memset(p, 0, 1)
+        p = make()
+        t = threading.Thread(target=drop, args=(p,), name="cleaner")
+        t.start()
+        t.join()
+        crime(p)
+        """
+    )
+    lines = die(python, mode, code)
+    assert lines[0] == "goalloc: fatal: use after free of obj block 0x of 208 bytes: write to 0x, at byte 0"
+    freed = next(i for i, line in enumerate(lines) if line.startswith("freed by thread "))
+    made, dropped = lines[1:freed], lines[freed:]
+    assert re.fullmatch(r"allocated by thread \d+ \(.*\), most recent call first:", made[0])
+    assert [line.split()[-1] for line in made[1:]][-3:] == ["guarded", "make", "<module>"]
+    assert [line.split()[-1] for line in dropped[1:]][:2] == ["free", "drop"]
+    for line in made[1:] + dropped[1:]:
+        assert re.fullmatch(r'  File "[^"]+", line \d+ in \S+', line), line
+
+
+@needs_launch
+def test_a_deep_stack_is_cut(python):
+    code = "def deep(n): return guarded(208) if n == 0 else deep(n - 1)\np = deep(100); ctypes.memset(p + 208, 0, 1)"
+    lines = die(python, "launch", code)
+    assert len(lines) < 40 and lines[-1] == "  <truncated>"
+
+
 # ---- other handlers -------------------------------------------------------------------------------
 
 ELSEWHERE = "import ctypes; ctypes.string_at(64, 1)"
