@@ -126,13 +126,19 @@ class _Writer:
         import atexit
         import signal
         import threading  # noqa: F401  so that its own hook after a fork runs before ours
+        from functools import partial
+
+        from ._core import call_soon
 
         atexit.register(self._at_exit)
         os.register_at_fork(
             before=self._before_fork,
-            after_in_parent=self._after_fork,
+            after_in_parent=self._lock.release,
             after_in_child=self._after_fork_in_child,
         )
+        # Not before os.fork has returned: it would warn of a program with threads.  So this and the
+        # one above are no Python functions, in which what is to come soon would come at once.
+        os.register_at_fork(after_in_parent=partial(call_soon, self._start_thread))
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._at_sigterm)
 
@@ -218,14 +224,6 @@ class _Writer:
     def _before_fork(self) -> None:
         self._stop_thread()
         self._lock.acquire()
-
-    def _after_fork(self) -> None:
-        self._lock.release()
-        if self._every is not None:
-            # Not before os.fork has returned: it would warn of a program with threads.
-            from ._core import call_soon
-
-            call_soon(self._start_thread)
 
     def _after_fork_in_child(self) -> None:
         self._by_signal, self._signalled, self._failed = 0, False, False

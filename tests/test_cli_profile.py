@@ -1,0 +1,498 @@
+"""Profiles from the command line: written by running programs, and read from files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from profiledata import core_profile
+from pychild import needs_launch
+
+import goalloc
+from goalloc import autoprofile
+from goalloc.cli import main
+from goalloc.commands import progress
+
+# Every block is sampled, so that the numbers are exact.
+RATE_1 = ["--rate", "1"]
+WORK = "def work():\n    return [bytes(1000) for _ in range(100)]\nx = work()\n"
+WORK_BYTES = 100 * 1152  # of the size class that holds 1000 bytes and the head of the object
+
+
+def work_in(path):
+    """Bytes in use that the function of that name had allocated as elements of its list."""
+    return goalloc.read_profile(path).filter(function="work", min_size=1152, max_size=1152).total()
+
+
+# ---- run --profile: however the program ends ----------------------------------------------------
+
+ENDINGS = {
+    "last line": ("", 0),
+    "sys.exit": ("import sys; sys.exit(3)", 3),
+    "exception": ("1 / 0", 1),
+    "SIGTERM": ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+    "SIGTERM while it waits": (
+        "import os, signal, threading, time\n"
+        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "time.sleep(60)",
+        -signal.SIGTERM,
+    ),
+}
+
+
+@needs_launch
+@pytest.mark.parametrize("how", ENDINGS)
+def test_written_however_the_program_ends(python, tmp_path, how):
+    code, status = ENDINGS[how]
+    result = python.run("--profile", "heap.pb.gz", *RATE_1, "-c", WORK + code)
+    assert result.returncode == status
+    assert ("ZeroDivisionError" in result.stderr) == (how == "exception")
+    assert work_in(tmp_path / "heap.pb.gz") == WORK_BYTES
+    assert [p.name for p in tmp_path.iterdir()] == ["heap.pb.gz"]
+
+
+@needs_launch
+def test_written_when_ctrl_c_ends_the_program(python, tmp_path):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        pytest.skip("whoever started the tests ignores SIGINT, and so do all children")
+    code = WORK + "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    assert python.run("--profile", "heap.pb.gz", *RATE_1, "-c", code).returncode == -signal.SIGINT
+    assert work_in(tmp_path / "heap.pb.gz") == WORK_BYTES
+
+
+@needs_launch
+@pytest.mark.parametrize("kind", ["script", "module", "stdin"])
+def test_every_kind_of_program(python, tmp_path, kind):
+    (tmp_path / "program.py").write_text(WORK)
+    target = {"script": ["program.py"], "module": ["-m", "program"], "stdin": ["-"]}[kind]
+    result = python.run("--profile", "heap.pb.gz", *RATE_1, *target, input=WORK)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert work_in(tmp_path / "heap.pb.gz") == WORK_BYTES
+
+
+@needs_launch
+def test_the_program_sees_little_of_it(python, tmp_path):
+    """The same path, arguments and main module; a goalloc.py of its own is not taken for ours."""
+    (tmp_path / "goalloc.py").write_text("raise SystemExit('the wrong one')")
+    code = "import sys, __main__; print(sys.argv, sys.path, sorted(vars(__main__)))"
+    (tmp_path / "program.py").write_text(code)
+    plain = python.output("program.py", "a", "--every")
+    # -P, or the wrong one would already be what is started.
+    result = python("-P", "-m", "goalloc", "run", "--profile", "x.pb.gz", "program.py", "a",
+                    "--every")  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == python.output("-P", "program.py", "a", "--every")
+    assert plain.startswith("['program.py', 'a', '--every']")
+    assert (tmp_path / "x.pb.gz").exists()
+
+
+@needs_launch
+def test_signal_handlers_of_the_program_come_first(python, tmp_path):
+    code = (
+        "import os, signal\n"
+        "former = signal.signal(signal.SIGTERM, lambda *_: print('mine'))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "former(signal.SIGTERM, None)\n"  # as a handler does that passes on: not the end
+        "print('goes on')"
+    )
+    result = python.run("--profile", "heap.pb.gz", "-c", code)
+    assert (result.returncode, result.stdout) == (0, "mine\ngoes on\n")
+    ignored = "import os, signal; os.kill(os.getpid(), signal.SIGTERM); print('goes on')"
+    command = ["-m", "goalloc", "run", "--profile", "heap.pb.gz", "-c", ignored]
+    result = python(*command, preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    assert (result.returncode, result.stdout) == (0, "goes on\n")
+
+
+@needs_launch
+def test_the_default_rate(python, tmp_path):
+    code = "x = [bytes(1 << 20) for _ in range(20)]"
+    assert python.run("--profile", "heap.pb.gz", "-c", code).returncode == 0
+    profile = goalloc.read_profile(tmp_path / "heap.pb.gz")
+    assert profile.rate == 512 * 1024
+    assert profile.total() > 10 << 20
+
+
+@needs_launch
+def test_rate_without_a_file(python):
+    code = "import goalloc; print(goalloc.profile_rate())"
+    assert python.run("--rate", "64KiB", "-c", code).stdout == "65536\n"
+
+
+@needs_launch
+def test_where_the_allocators_stay_it_observes(python, tmp_path):
+    result = python.run("--profile", "heap.pb.gz", *RATE_1, "-c", WORK, env={"PYTHONMALLOC": "malloc"})
+    assert result.returncode == 0
+    assert result.stderr == (
+        "goalloc: warning: PYTHONMALLOC asks for another allocator than Python's own\n"
+    )
+    profile = goalloc.read_profile(tmp_path / "heap.pb.gz")
+    assert profile.filter(function="work").total("alloc_objects") >= 100
+
+
+@needs_launch
+def test_a_file_that_cannot_be_written_is_a_warning(python, tmp_path):
+    code = "import os, shutil; shutil.rmtree('sub'); print('done');"
+    (tmp_path / "sub").mkdir()
+    result = python.run("--profile", "sub/heap.pb.gz", "-c", code + " raise SystemExit(7)")
+    assert (result.returncode, result.stdout) == (7, "done\n")
+    assert result.stderr.startswith("goalloc: warning: no profile: ")
+    assert result.stderr.count("\n") == 1
+
+
+# ---- while it runs ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    """waiting(options...) starts a program that works, says so and waits."""
+    started = []
+
+    def start(*options):
+        code = WORK + "import time\nprint('ready', flush=True)\nwhile True: time.sleep(0.05)"
+        command = [sys.executable, "-m", "goalloc", "run", *options, *RATE_1, "-c", code]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+        started.append(child)
+        assert child.stdout.readline() == "ready\n"
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+        child.wait(60)
+        child.stdout.close()
+
+
+def wait_for(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come about within half a minute")
+
+
+@needs_launch
+def test_every_so_often(waiting, tmp_path):
+    path = tmp_path / "heap.pb.gz"
+    waiting("--profile", "heap.pb.gz", "--every", "100ms")
+    for _ in range(3):
+        wait_for(path.exists)
+        assert work_in(path) == WORK_BYTES
+        path.unlink()
+
+
+@needs_launch
+def test_at_a_signal(waiting, tmp_path):
+    child = waiting("--profile", "heap.pb.gz", "--signal", "SIGUSR2")
+    for number in (1, 2):
+        path = tmp_path / f"heap.{number}.pb.gz"
+        child.send_signal(signal.SIGUSR2)
+        wait_for(path.exists)
+        assert work_in(path) == WORK_BYTES
+    assert child.poll() is None and not (tmp_path / "heap.pb.gz").exists()
+    child.terminate()
+    assert child.wait(60) == -signal.SIGTERM
+    assert work_in(tmp_path / "heap.pb.gz") == WORK_BYTES
+
+
+# ---- children -----------------------------------------------------------------------------------
+
+CHILDREN = """
+import multiprocessing, os, subprocess, sys, time
+
+def work():
+    return [bytes(1000) for _ in range(100)]
+
+def in_child():
+    global kept
+    kept = work()
+    print("child", os.getpid(), flush=True)
+
+if __name__ == "__main__":
+    if sys.argv[1] == "subprocess":
+        code = "from children import in_child; in_child()"
+        subprocess.run([sys.executable, "-c", code], check=True)
+    elif sys.argv[1] == "os.fork":
+        if os.fork() == 0:
+            in_child()
+            sys.exit(0)
+        os.wait()
+    else:
+        process = multiprocessing.get_context(sys.argv[1]).Process(target=in_child)
+        process.start()
+        process.join()
+"""
+
+
+@needs_launch
+@pytest.mark.parametrize("every", [[], ["--every", "100ms"]], ids=["at exit", "every"])
+@pytest.mark.parametrize("method", ["subprocess", "os.fork", "fork", "spawn", "forkserver"])
+def test_every_child_has_its_own_file(python, tmp_path, method, every):
+    (tmp_path / "children.py").write_text(CHILDREN)
+    result = python.run("--profile", "heap.pb.gz", *every, *RATE_1, "children.py", method)
+    assert (result.returncode, result.stderr) == (0, "")
+    pid = result.stdout.split()[1]
+    assert work_in(tmp_path / f"heap.{pid}.pb.gz") == WORK_BYTES
+    assert work_in(tmp_path / "heap.pb.gz") == 0
+
+
+@needs_launch
+def test_without_children(python, tmp_path):
+    code = "import os, subprocess, sys; subprocess.run([sys.executable, '-c', 'import sys']);"
+    code += "print([k for k in os.environ if 'GOALLOC' in k or k == 'LD_PRELOAD'])"
+    result = python.run("--profile", "heap.pb.gz", "--no-children", "-c", code)
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+    assert [p.name for p in tmp_path.iterdir()] == ["heap.pb.gz"]
+
+
+@needs_launch
+def test_the_folder_is_that_of_the_start(python, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    code = "import os; os.chdir('elsewhere')"
+    assert python.run("--profile", "heap.pb.gz", "-c", code).returncode == 0
+    assert (tmp_path / "heap.pb.gz").exists()
+
+
+# ---- what is not well formed --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words, part",
+    [
+        (["--profile"], "expected one argument"),
+        (["--profile", "-c", "pass"], "expected one argument"),
+        (["--profile", "nowhere/x", "-c", "pass"], "no such folder"),
+        (["--profile", ".", "-c", "pass"], "a folder, not a file"),
+        (["--profile=", "-c", "pass"], "--profile"),
+        (["--every", "60s", "-c", "pass"], "--every needs --profile FILE"),
+        (["--signal", "USR2", "-c", "pass"], "--signal needs --profile FILE"),
+        (["--profile", "x", "--every", "often", "-c", "pass"], "not a time"),
+        (["--profile", "x", "--every", "0", "-c", "pass"], "at least"),
+        (["--profile", "x", "--every", "nan", "-c", "pass"], "at least"),
+        (["--profile", "x", "--signal", "SIGKILL", "-c", "pass"], "SIGKILL has another meaning"),
+        (["--profile", "x", "--signal", "SIGNONE", "-c", "pass"], "no signal 'SIGNONE'"),
+        (["--rate", "much", "-c", "pass"], "not a number of bytes"),
+    ],
+)
+def test_bad_options_of_run(python, words, part):
+    result = python.run(*words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: python -m goalloc run") and part in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@needs_launch
+def test_a_run_with_a_profile_does_without_argparse(python):
+    options = ["--profile", "x.pb.gz", "--every=5m", "--rate", "64KiB"]
+    result = python("-X", "importtime", "-m", "goalloc", "run", *options, "-c", "print('ran')")
+    assert (result.returncode, result.stdout) == (0, "ran\n")
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "goalloc.autoprofile" in imported and "argparse" not in imported
+
+
+@pytest.mark.parametrize(
+    "text, seconds", [("60", 60), ("60s", 60), ("1.5m", 90), ("2h", 7200), ("500ms", 0.5)]
+)
+def test_times(text, seconds):
+    assert autoprofile.parse_every(text) == seconds
+
+
+def test_signals():
+    for text in ("SIGUSR2", "USR2", str(int(signal.SIGUSR2))):
+        assert autoprofile.parse_signal(text) == signal.SIGUSR2
+
+
+@pytest.mark.parametrize(
+    "path, numbered",
+    [
+        ("heap.pb.gz", "heap.7.pb.gz"),
+        ("/a.b/heap", "/a.b/heap.7"),
+        ("my.heap.pprof", "my.heap.7.pprof"),
+        ("heap.gz", "heap.7.gz"),
+    ],
+)
+def test_names_with_numbers(path, numbered):
+    assert autoprofile.with_number(path, 7) == numbered
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Two profiles, the second with one block of decode() more; in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    raw = core_profile()
+    goalloc.HeapProfile._from_core(raw).write_pprof("a.pb.gz")
+    stack, size, rate, domain, thread, allocs, frees, peak = raw["samples"][0]
+    raw["samples"][0] = (stack, size, rate, domain, thread, allocs + 1, frees, peak)
+    goalloc.HeapProfile._from_core(raw).write_pprof("b.pb.gz")
+    return tmp_path
+
+
+def said(capsys, *words):
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def test_top_is_that_of_the_profile(files, capsys):
+    profile = goalloc.read_profile("a.pb.gz")
+    assert said(capsys, "top", "a.pb.gz") == f"{profile.top()}\n"
+    words = ["top", "-n", "2", "--by", "file", "--cum", "--sample", "alloc_objects", "a.pb.gz"]
+    expected = profile.top(2, by="file", index="alloc_objects", sort="cum")
+    assert said(capsys, *words) == f"{expected}\n"
+
+
+def test_several_files_are_added_up(files, capsys):
+    a, b = goalloc.read_profile("a.pb.gz"), goalloc.read_profile("b.pb.gz")
+    assert said(capsys, "top", "a.pb.gz", "b.pb.gz") == f"{a.merge(b).top()}\n"
+
+
+def test_tree(files, capsys):
+    profile = goalloc.read_profile("a.pb.gz")
+    expected = profile.tree("alloc_space", by="module")
+    assert said(capsys, "tree", "--sample", "alloc_space", "--by", "module", "a.pb.gz") == f"{expected}\n"
+
+
+def test_diff_is_of_the_second_to_the_first(files, capsys):
+    out = said(capsys, "diff", "a.pb.gz", "b.pb.gz", "--flamegraph", "change.html")
+    a, b = goalloc.read_profile("a.pb.gz"), goalloc.read_profile("b.pb.gz")
+    change = b.diff(a)
+    assert change.total() > 0
+    assert out == f"{change.top()}\nwritten to change.html\n"
+    assert (files / "change.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_flamegraph_and_speedscope(files, capsys):
+    (files / "sub").mkdir()
+    (files / "a.pb.gz").rename(files / "sub" / "a.pb.gz")
+    assert said(capsys, "flamegraph", "sub/a.pb.gz") == "written to a.html\n"
+    assert "JSONDecoder.decode" in (files / "a.html").read_text()
+    assert said(capsys, "speedscope", "sub/a.pb.gz") == "written to a.speedscope.json\n"
+    document = json.loads((files / "a.speedscope.json").read_text())
+    assert document["profiles"][0]["name"] == "inuse_space"
+    assert said(capsys, "flamegraph", "-o", "x", "sub/a.pb.gz") == "written to x\n"
+    assert (files / "x").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_stats_add_up(files, capsys):
+    profile = goalloc.read_profile("a.pb.gz")
+    heading, values, domains, threads, sizes = said(capsys, "stats", "a.pb.gz").split("\n\n")
+    assert "a sample every 512.0 KiB" in heading and f"samples  {len(profile)}" in heading
+    rows = {line[:9].strip(): line.split()[-4:] for line in values.splitlines()[1:]}
+    assert int(rows["allocated"][-3].replace(",", "")) == profile.total("alloc_space")
+    assert int(rows["in use"][-3].replace(",", "")) == profile.total("inuse_space")
+    assert {line.split()[0] for line in domains.splitlines()[1:]} == {"raw", "mem", "obj"}
+    blocks = [int(line.split()[1].replace(",", "")) for line in sizes.splitlines()[1:]]
+    assert sum(blocks) == profile.total("inuse_objects")
+
+
+def test_standard_input(python, files):
+    data = (files / "a.pb.gz").read_bytes()
+    command = [sys.executable, "-m", "goalloc", "top", "-"]
+    done = subprocess.run(command, input=data, capture_output=True, cwd="/")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode() == f"{goalloc.read_profile(files / 'a.pb.gz').top()}\n"
+
+
+BAD = {
+    "missing": None,
+    "empty": b"",
+    "text": b"not a profile\n" * 100,
+    "cut": "cut",
+    "zeros": bytes(1000),
+    "bad gzip": b"\x1f\x8b" + b"\xff" * 50,
+}
+
+
+@pytest.mark.parametrize("command", ["top", "tree", "flamegraph", "diff", "speedscope", "stats"])
+@pytest.mark.parametrize("how", [*BAD, "folder"])
+def test_bad_files_are_a_message_and_status_2(files, capsys, how, command):
+    bad = files / "bad.pb.gz"
+    if how == "folder":
+        bad.mkdir()
+    elif BAD[how] is not None:
+        bad.write_bytes((files / "a.pb.gz").read_bytes()[:-40] if how == "cut" else BAD[how])
+    words = [command, "a.pb.gz", "bad.pb.gz"] if command == "diff" else [command, "bad.pb.gz"]
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("goalloc: bad.pb.gz: ") and err.count("\n") == 1
+
+
+def test_values_that_a_file_does_not_have(files, capsys):
+    assert main(["top", "--sample", "peak_space", "a.pb.gz"]) == 2
+    assert "peak" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["top"],
+        ["top", "-n", "0", "a.pb.gz"],
+        ["top", "-n", "x", "a.pb.gz"],
+        ["top", "--by", "colour", "a.pb.gz"],
+        ["tree", "--sample", "space", "a.pb.gz"],
+        ["diff", "a.pb.gz"],
+        ["diff", "a.pb.gz", "b.pb.gz", "c.pb.gz"],
+        ["speedscope", "--sample", "inuse_space", "a.pb.gz"],
+    ],
+)
+def test_bad_arguments(files, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: ")
+
+
+@pytest.mark.parametrize("command", ["top", "tree", "flamegraph", "diff", "speedscope", "stats"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert "FILE" in capsys.readouterr().out
+
+
+class Terminal:
+    """A stderr that says it is one, and keeps what is written."""
+
+    def __init__(self, is_one=True):
+        self.is_one, self.text = is_one, ""
+
+    def isatty(self):
+        return self.is_one
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_progress_shows_at_a_terminal_and_goes_away(monkeypatch):
+    monkeypatch.setattr(progress, "_AFTER", 0)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress.progress("reading x"):
+        wait_for(lambda: "reading x, " in sys.stderr.text)
+    assert sys.stderr.text.endswith("\r") and sys.stderr.text.rstrip("\r").endswith(" ")
+
+
+def test_progress_is_silent_before_and_elsewhere(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress.progress("reading x"):
+        pass
+    assert sys.stderr.text == ""
+    monkeypatch.setattr(progress, "_AFTER", 0)
+    monkeypatch.setattr(sys, "stderr", Terminal(is_one=False))
+    with progress.progress("reading x"):
+        time.sleep(0.05)
+    assert sys.stderr.text == ""
+
+
+def test_paths_that_are_no_text(tmp_path):
+    """os.fsencode's odd names go through the environment as they are."""
+    odd = os.fsdecode(bytes(tmp_path) + b"/h\xff.pb.gz")
+    assert autoprofile.environment(odd)["GOALLOC_PROFILE"] == odd
