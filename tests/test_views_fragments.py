@@ -243,6 +243,24 @@ def test_survivors_of_a_process(in_mode):
     assert 0.9 * held < known < 1.02 * held
 
 
+LIBRARY = """
+import json, goalloc
+def load():
+    return json.loads(json.dumps([{"id": i, "name": f"record {i}"} for i in range(20_000)]))
+kept = load()[::50]
+f = goalloc.fragmentation(by="function")
+print(f.sites[0].function, len(kept))
+print(f)
+"""
+
+
+def test_the_code_is_named_and_who_called_it(in_mode):
+    """What the JSON decoder made lies scattered; who called it is said too."""
+    found = in_mode(LIBRARY, env={"GOALLOC_PROFILE_RATE": "1"})
+    assert found.startswith("JSONDecoder.raw_decode 400\n")
+    assert "JSONDecoder.raw_decode (json/decoder.py) from load (<string>:" in found
+
+
 def test_a_process_without_a_profile(in_mode):
     code = (
         "import goalloc; from goalloc import _core; _core.set_profile_rate(0)\n"
