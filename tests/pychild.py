@@ -66,17 +66,29 @@ def python(tmp_path):
     return Child(tmp_path)
 
 
-@pytest.fixture(params=["launch", "import"])
-def in_mode(request, python):
-    """in_mode(code) -> stdout of the code in a child that has goalloc in either mode."""
-    launched = request.param == "launch"
-    if not (LAUNCHABLE if launched else REPLACEABLE):
+def _child_in(request, python):
+    """run(code, *args) -> stdout of the code in a child that has goalloc in the mode request.param."""
+    mode = request.param
+    if not {"launch": LAUNCHABLE, "import": REPLACEABLE, "wrap": True}[mode]:
         pytest.skip("the allocators of a debug or free-threaded build stay as they are")
 
-    def run(code, **options):
-        if launched:
-            return python.output("-m", "goalloc", "run", "-c", code, **options)
-        return python.output("-c", "import goalloc; goalloc.install()\n" + code, **options)
+    def run(code, *args, **options):
+        if mode == "launch":
+            return python.output("-m", "goalloc", "run", "-c", code, *args, **options)
+        code = f"import goalloc; goalloc.install({mode!r})\n{code}"
+        return python.output("-c", code, *args, **options)
 
-    run.mode = request.param
+    run.mode = mode
     return run
+
+
+@pytest.fixture(params=["launch", "import"])
+def in_mode(request, python):
+    """in_mode(code) -> stdout of the code in a child whose blocks are goalloc's, in either mode."""
+    return _child_in(request, python)
+
+
+@pytest.fixture(params=["launch", "import", "wrap"])
+def in_any_mode(request, python):
+    """The same, also in the mode in which goalloc only counts."""
+    return _child_in(request, python)

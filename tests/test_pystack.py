@@ -16,11 +16,13 @@ from pathlib import Path
 import cbuild
 import pytest
 from stackscenes import FRAMES_MAX, SCENES, oracle
+from stock import PROGRAMS
 
 SOURCES = "pystack linetable locations table budget persistent os_posix lock fatal".split()
 NO_FRAME = ("<no Python frame>", "", 0, 0)
 TRUNCATED = ("<truncated>", "", 0, 0)
 TEXT_MAX = 4096
+EVERYWHERE = PROGRAMS / "everywhere.py"
 
 pytestmark = pytest.mark.skipif("t" in sys.abiflags, reason="threads share what the module keeps")
 
@@ -200,45 +202,10 @@ C()
 """)
 
 
-WORK = """
-import asyncio, gc, io, json, os, re, runpy, subprocess, sys, tempfile, threading, tokenize, ast
-with open(os.__file__) as f: source = f.read()
-tree = ast.parse(source)
-code = compile(source, 'os.py', 'exec')
-json.loads(json.dumps([{'a': list(range(i))} for i in range(100)]))
-re.sub(r'(\\w+) (\\w+)', r'\\2', source[:20000])
-list(tokenize.generate_tokens(io.StringIO(source[:20000]).readline))
-async def gather(): await asyncio.gather(*[asyncio.sleep(0) for _ in range(50)])
-asyncio.run(gather())
-def work(n):
-    def down(i): return down(i - 1) if i else [str(j) for j in range(n)]
-    for _ in range(20):
-        down(150)
-        gc.collect(0)
-        try: int('x' * n)
-        except ValueError: pass
-def generators():
-    def inner():
-        try: yield from range(10)
-        finally: str(10)
-    gs = [inner() for _ in range(200)]
-    for g in gs: next(g)
-threads = [threading.Thread(target=work, args=(50,)) for _ in range(4)]
-for t in threads: t.start()
-for t in threads: t.join()
-generators()
-sys.setprofile(lambda *a: None); work(5); sys.setprofile(None)
-sys.settrace(lambda *a: None); work(5); sys.settrace(None)
-class Last:
-    def __del__(self): str(12345) + 'x'
-last = Last(); last.me = last
-import atexit; atexit.register(work, 10)
-"""
-
-
 def test_at_every_allocation(child):
     """Of imports, threads, generators, collections, tracing, and the interpreter's end."""
-    out = child(f"door.hook(0, {FRAMES_MAX})\n{WORK}\nprint(*door.counts())")
+    work = "import runpy; runpy.run_path(sys.argv[1])"
+    out = child(f"door.hook(0, {FRAMES_MAX})\n{work}\nprint(*door.counts())", EVERYWHERE)
     walks, empty, dropped, nbytes = map(int, out.split())
     assert walks > 100000
     assert 0 < empty < walks / 100
