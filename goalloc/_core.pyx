@@ -330,7 +330,7 @@ cdef class Heap:
 
     @cython.critical_section
     def _fail_os_call(self, k, bint onwards):
-        self.need_cache()
+        self.need_open()
         cdef uint64_t nth = nbytes_of(k)
         self.heap.os.fail_all = onwards
         self.heap.os.fail_at = self.heap.os.ncalls + nth if nth else 0

@@ -29,6 +29,18 @@ Made by `tests/matrix/tables.py` of what `tests/matrix/run.py` found; each row i
 nothing.  A number: a mode that is not offered there, for the reason below; `install()` then wraps.
 """
 
+NOTES = """\
+## Notes
+
+* A free-threaded CPython is not in the table: none was at hand.  goalloc can be built for one, does not
+  turn its GIL on and would wrap there; nothing of this has been run.
+* `Py_Initialize` after `Py_Finalize` begins with a table of CPython's own.  What was launched or installed
+  is out of it, `mode()` says None, and `install()` puts goalloc in again (that row does so).  A block that
+  a C extension keeps from before must not be freed before that.
+* Interpreters with a GIL each are not tried below the debug hooks: on 3.12 Python itself
+  crashes there when several begin at once.
+"""
+
 SUITE = """\
 # CPython's own tests
 
@@ -94,7 +106,7 @@ def matrix(results: list[Results]) -> str:
         parts.append(f"## {group}\n\n{table(head, lines)}")
     parts.append(f"## Why not\n\n{notes.markdown()}")
     versions = ", ".join(f"{r['version']}{' (debug)' * ('d' in r['column'])}" for r in results)
-    parts.append(f"Interpreters: {versions}.\n")
+    parts += [NOTES, f"Interpreters: {versions}.\n"]
     return "\n".join(parts)
 
 

@@ -1,4 +1,7 @@
-"""poor.py LIMIT: with little address space MemoryError comes, goes, and the program works on."""
+"""poor.py LIMIT [RESOURCE]: with little memory MemoryError comes, goes, and the program works on.
+
+RESOURCE is RLIMIT_AS, the address space, or RLIMIT_DATA, what may be written.
+"""
 
 import ctypes
 import resource
@@ -8,8 +11,9 @@ import goalloc
 import work
 
 LIMIT = int(sys.argv[1])
-if resource.getrlimit(resource.RLIMIT_AS)[0] != LIMIT:
-    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+RESOURCE = getattr(resource, (*sys.argv, "RLIMIT_AS")[2])
+if resource.getrlimit(RESOURCE)[0] != LIMIT:
+    resource.setrlimit(RESOURCE, (LIMIT, LIMIT))
 
 
 def fails(function):
