@@ -605,18 +605,6 @@ def test_go_tool_pprof_takes_a_delta_and_shows_our_errors(program, go_pprof):
     assert done.returncode != 0 and "Unknown profile" in done.stderr
 
 
-@pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-    if found is None:
-        pytest.skip("there is no chromium")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @needs_launch
 @pytest.mark.slow
 def test_the_page_in_a_browser(program, browser, tmp_path):
