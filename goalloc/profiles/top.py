@@ -38,7 +38,7 @@ class _Heading(NamedTuple):
 
 
 class Top:
-    """TopRow records, those with the most first.  print() gives pprof's table; HTML in a notebook."""
+    """TopRow records, the largest first.  print() gives pprof's table; HTML in a notebook."""
 
     def __init__(self, rows: list[TopRow], heading: _Heading) -> None:
         self._rows = rows
@@ -109,7 +109,8 @@ class Top:
     def __repr__(self) -> str:
         h = self._heading
         total = shown(h.total, h.value, h.is_diff)
-        return f"<Top: {len(self)} of {len(self) + h.hidden} by {h.by}, {total}, {described(h.value)}>"
+        rows = f"{len(self)} of {len(self) + h.hidden} by {h.by}"
+        return f"<Top: {rows}, {total}, {described(h.value)}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("..." if cycle else str(self))
