@@ -8,6 +8,7 @@ import sys
 import pytest
 from pychild import needs_launch, needs_replaceable
 from stock import PROGRAMS
+from test_interpreters import KINDS
 
 import goalloc
 from goalloc import _core
@@ -267,29 +268,28 @@ def test_fork_while_others_allocate(profiled):
     assert profiled(code) == "forked\n"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="interpreters share the GIL before 3.12")
-def test_interpreters_of_their_own(profiled):
-    code = f"""
-import goalloc
-try:
-    import _interpreters as interpreters
-except ImportError:
-    import _xxsubinterpreters as interpreters
+INTERPRETERS = """
+import goalloc, interps
+CODE = "def inner():\\n    return [bytes(3000) for _ in range(300)]\\nx = inner()"
 _core.set_profile_rate(1)
-for kind in ("isolated", "legacy"):
-    config = kind if hasattr(interpreters, "capture_exception") else kind == "isolated"
-    id = interpreters.create(config)
-    interpreters.run_string(id, "def inner():\\n    return [bytes(2000) for _ in range(300)]\\nx = inner()")
-    raw = _core.profile_read(blocks=True)
-    goalloc.check()
-    mine = [s for s in raw["samples"] if s[1] in (2033, 2048) and "inner" in sites.function_of(raw, s)]
-    assert sum(s[5] - s[6] for s in mine) == 300, mine
-    interpreters.destroy(id)
-    assert sites.inuse(raw) * 8 == len(raw["block_addresses"])
-    goalloc.check()
-print("done")
+i = interps.create(sys.argv[1])
+interps.run(i, CODE)
+raw = _core.profile_read(blocks=True)
+goalloc.check()
+mine = [s for s in raw["samples"] if s[1] in (3033, 3072) and "inner" in sites.function_of(raw, s)]
+assert sum(s[5] - s[6] for s in mine) == 300, mine
+interps.destroy(i)
+raw = _core.profile_read(blocks=True)
+assert sites.inuse(raw) * 8 == len(raw["block_addresses"])
+mine = [s for s in raw["samples"] if s[1] in (3033, 3072) and "inner" in sites.function_of(raw, s)]
+goalloc.check()
+print(sum(s[5] - s[6] for s in mine))
 """
-    assert profiled(code) == "done\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_interpreters(profiled, kind):
+    assert profiled(f"sys.argv[1:] = [{kind!r}]\n{INTERPRETERS}") == "0\n"
 
 
 def test_after_uninstall_frees_are_seen(profiled):
