@@ -6,6 +6,7 @@ goalloc._preload  the launch shim, which LD_PRELOAD brings into a python before 
                   no module; it is an Extension only to be built and shipped beside _core.
 
 GOALLOC_DEBUG_BUILD=1 in the environment: lock order checked, symbols, little optimisation.
+GOALLOC_ASAN_BUILD=1, GOALLOC_VALGRIND_BUILD=1: AddressSanitizer or valgrind sees our blocks.
 """
 
 import os
@@ -26,6 +27,12 @@ CFLAGS = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-fvisibility=hidden", "-Wall
 CFLAGS += ["-DGA_DEBUG_LOCKS", "-g", "-O1"] if DEBUG else ["-O3"]
 
 # -iquote and not -I: csrc/malloc.h must not stand in for the <malloc.h> of the system.
+# For a look with a tool that watches every access; csrc/client.h says what it is told.
+if os.environ.get("GOALLOC_ASAN_BUILD") == "1":
+    CFLAGS += ["-DGA_CLIENT_ASAN", "-fsanitize=address", "-g"]
+elif os.environ.get("GOALLOC_VALGRIND_BUILD") == "1":
+    CFLAGS += ["-DGA_CLIENT_VALGRIND", "-g"]
+
 core = Extension(
     "goalloc._core",
     ["goalloc/_core.pyx", *sorted(str(p) for p in Path("csrc").glob("*.c") if str(p) != SHIM)],

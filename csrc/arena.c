@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "client.h"
 #include "fatal.h"
 
 /* ---- start and end -------------------------------------------------------------------------- */
@@ -68,6 +69,7 @@ bool arena_map_init(struct arena_map *m, struct os *os, struct persistentalloc *
 void arena_map_destroy(struct arena_map *m) {
     for (size_t i = 0; i < m->nall; i++) {
         struct heap_arena *ha = m->all[i];
+        CLIENT_OPEN(ha->start, ha->mapped);
         if (!ha->linear)
             os_free(m->os, (void *)ha->start, ha->reserved);
         os_free(m->os, ha, ga_align_up(sizeof *ha, os_page_size()));

@@ -109,6 +109,13 @@ static struct guard_slot *expect_live(struct guards *g, void *p, enum ga_domain 
 
 /* The first byte in [from, to) that is not filled, or to. */
 static uintptr_t first_changed(uintptr_t from, uintptr_t to) {
+    uint64_t filled, word;
+    memset(&filled, GUARD_FILL, sizeof filled);
+    for (; to - from >= sizeof word; from += sizeof word) { /* it may be most of a page */
+        memcpy(&word, (const void *)from, sizeof word);
+        if (word != filled)
+            break;
+    }
     while (from < to && *(const unsigned char *)from == GUARD_FILL)
         from++;
     return from;

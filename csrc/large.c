@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "client.h"
 #include "fatal.h"
 #include "huge.h"
 
@@ -40,6 +41,7 @@ static struct mspan *alloc_locked(struct mheap *h, size_t nbytes, size_t align, 
     mspan_take(s, 1, &slot);
     count_malloc(h, s);
     mheap_publish_locked(h, s, 0);
+    CLIENT_MADE(s->start_addr, s->elemsize, !s->needzero);
     return s;
 }
 
@@ -53,6 +55,7 @@ struct mspan *large_alloc(struct mheap *h, size_t nbytes, size_t align, bool nos
 }
 
 void large_free(struct mheap *h, struct mspan *s) {
+    CLIENT_FREED(s->start_addr, s->elemsize);
     mutex_lock(&h->lock);
     count_free(h, s);
     mheap_free_locked(h, s, true);
@@ -64,6 +67,7 @@ void large_free(struct mheap *h, struct mspan *s) {
 /* Its pages have changed. */
 static void recount_locked(struct mheap *h, struct mspan *s, bool noscan) {
     count_free(h, s);
+    CLIENT_RESIZED(s->start_addr, s->elemsize, mspan_bytes(s));
     s->spanclass = make_spanclass(0, noscan);
     s->elemsize = mspan_bytes(s);
     count_malloc(h, s);
@@ -141,6 +145,7 @@ static void free_moved(struct mheap *h, struct mspan *s, size_t moved, size_t mo
         huge_renewed(&h->map, s->start_addr, s->elemsize);
     }
     count_free(h, s);
+    CLIENT_FREED(s->start_addr, s->elemsize);
     mheap_free_locked(h, s, !empty);
     mutex_unlock(&h->lock);
 }

@@ -208,6 +208,7 @@ static enum misuse free_direct(struct mheap *h, struct mcache *c, const struct h
         return MISUSE_DOMAIN; /* its bit belongs to a GIL that the caller need not have */
     if ((uintptr_t)p % 8 != 0 || !end_block(h, ha, p, !served || c->shared))
         return MISUSE_UNALLOCATED;
+    CLIENT_FREED(p, class_to_size[spanclass_sizeclass(spc)]);
     mcentral_put(h, &p, 1);
     return MISUSE_NONE;
 }

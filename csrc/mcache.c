@@ -77,6 +77,7 @@ static void *hand_out(struct mcache *c, unsigned spc, bool sampled) {
     struct free_slot *slot = --st->top;
     if (!sampled || !mcache_sample(c, slot->p, st->elemsize))
         heap_word_set(slot->bits, (uintptr_t)slot->p >> GA_GRANULE_SHIFT, c->shared);
+    CLIENT_MADE(slot->p, st->elemsize, false);
     return slot->p;
 }
 

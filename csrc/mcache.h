@@ -33,6 +33,7 @@
 #ifndef GA_MCACHE_H
 #define GA_MCACHE_H
 
+#include "client.h"
 #include "profile.h"
 #include "sampler.h"
 #include "stack.h"
@@ -260,6 +261,7 @@ GA_INLINE void *store_pop(struct store *st, bool shared) {
         return NULL;
     st->top = slot;
     heap_word_set(slot->bits, (uintptr_t)p >> GA_GRANULE_SHIFT, shared);
+    CLIENT_MADE(p, st->elemsize, false);
     return p;
 }
 
@@ -272,6 +274,7 @@ GA_INLINE bool store_push(struct store *st, uint64_t *bits, uintptr_t granule, v
         return false;
     if (GA_UNLIKELY(!heap_word_clear(bits, granule, shared)))
         return false;
+    CLIENT_FREED(p, st->elemsize);
     top->p = p;
     top->bits = bits;
     st->top = top + 1;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "client.h"
 #include "fatal.h"
 #include "huge.h"
 
@@ -271,6 +272,8 @@ struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
     mutex_unlock(&h->lock);
     if (GA_UNLIKELY(h->wipe_spans) && s != NULL)
         memset((void *)s->start_addr, 0, mspan_bytes(s));
+    if (s != NULL)
+        CLIENT_CLOSE(s->start_addr, mspan_bytes(s));
     return s;
 }
 
@@ -288,6 +291,7 @@ struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages) {
         arena_set_span(&h->map, s, 0);
         h->pages_manual += s->npages;
         note_peak_locked(h);
+        CLIENT_OPEN(s->start_addr, mspan_bytes(s));
     }
     mutex_unlock(&h->lock);
     return s;

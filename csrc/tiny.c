@@ -1,6 +1,8 @@
 /* See tiny.h for what a part is, malloc.c for the overview. */
 #include "tiny.h"
 
+#include "client.h"
+
 static _Atomic uint32_t *parts_of(const struct mspan *s, uintptr_t addr) {
     return (_Atomic uint32_t *)&s->tiny_parts[(addr - s->start_addr) / GA_TINY_SIZE];
 }
@@ -10,6 +12,7 @@ static uint32_t live_bit(uintptr_t addr) { return (uint32_t)1 << (addr % GA_TINY
 /* Nothing of the block is live and nobody holds it: it goes back to the free ones. */
 static void retire_block(struct mheap *h, struct tiny *t, uintptr_t block) {
     heap_bits_clear(arena_of(&h->map, block), block, true);
+    CLIENT_FREED(block, GA_TINY_SIZE);
     if (t->nslots == GA_TINY_SLOTS) {
         t->nslots /= 2;
         mcentral_put(h, t->slots + t->nslots, GA_TINY_SLOTS - t->nslots);
@@ -36,6 +39,7 @@ static uintptr_t open_block(struct mheap *h, struct tiny *t, struct mcentral *mc
     uintptr_t block = (uintptr_t)t->slots[--t->nslots];
     atomic_store(parts_of(arena_span_of(&h->map, block), block), 1);
     heap_bits_set(arena_of(&h->map, block), block, true);
+    CLIENT_MADE(block, GA_TINY_SIZE, false);
     t->blocks++;
     return block;
 }

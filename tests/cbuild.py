@@ -28,6 +28,10 @@ SANITIZERS = {
     "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "tsan": ["-fsanitize=thread"],
     "plain": [],
+    "asan-client": [
+        "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-DGA_CLIENT_ASAN",
+    ],
+    "valgrind-client": ["-DGA_CLIENT_VALGRIND"],
 }
 JOBS = 2
 PROGRAMS = {"preload.c"}  # files of csrc that are programs of their own
