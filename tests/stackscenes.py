@@ -385,23 +385,27 @@ def names_of_all_kinds(probe):
 
 @scene
 def code_objects_that_die(probe):
-    """The addresses are used again, by functions that differ in one thing only."""
-    addresses = []
-    for i in range(300):
-        body = [
-            "def f():\n{}    probe()\n".format("\n" * (i % 7)),
-            "{}def f():\n    probe()\n".format("\n" * (i % 5)),
-            "def f{}():\n    probe()\n".format("abcde"[i % 5]),
-            "def f():\n    probe()\n",
-            "def f():\n    if 1:\n{}        probe()\n".format("        x = 1\n" * (i % 4)),
-        ][i % 5]
-        made = {"probe": probe}
-        exec(compile(body, f"file{i % 3}.py", "exec"), made)
-        name = next(name for name in made if name.startswith("f"))
-        addresses.append(id(made[name].__code__))
-        made[name]()
-        made.clear()
-    assert len(set(addresses)) < len(addresses)
+    """Their addresses are used again, by functions that differ in one thing only."""
+    pairs = {
+        "first line": ("def f():\n    probe()", "\ndef f():\n    probe()"),
+        "line": ("def f():\n\n    probe()", "def f():\n    probe()"),
+        "name": ("def f():\n    probe()", "def g():\n    probe()"),
+        "path": ("def f():\n    probe()", "def f():\n    probe()"),
+        "size": ("def f():\n    probe()", "def f():\n    if probe:\n        probe()"),
+    }
+    for difference, pair in pairs.items():
+        addresses = set()
+        for i in range(60):
+            path = f"file{i % 2 if difference == 'path' else ''}.py"
+            made = {}
+            exec(compile(pair[i % 2], path, "exec"), made)
+            function = made.popitem()[1]
+            made["probe"] = probe
+            function()
+            addresses.add(id(function.__code__))
+            made.clear()
+            del function
+        assert len(addresses) < 30
 
 
 @scene
