@@ -16,6 +16,7 @@ __all__ = [
     "CallSite",
     "ClassFragmentation",
     "ClassStats",
+    "CodeProfile",
     "Fragmentation",
     "Frame",
     "Heap",
@@ -47,6 +48,7 @@ __all__ = [
     "memory_limit",
     "memstats",
     "mode",
+    "profile",
     "profile_rate",
     "read_profile",
     "record",
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
         spans,
     )
     from .profiles.live import heap_profile, profile_rate, reset_peak, set_profile_rate
+    from .profiles.piece import CodeProfile, profile
     from .profiles.pprof_read import read_profile
     from .profiles.profile import HeapProfile
     from .profiles.records import Frame, Sample, Thread
@@ -110,6 +113,7 @@ _HOME = {
     "fragments": "CallSite ClassFragmentation Fragmentation",
     "heap": "Heap",
     "hooks": "install installed mode uninstall",
+    "notebook": "load_ipython_extension unload_ipython_extension",
     "maps": "ArenaMap SpanMap",
     "process": (
         "arenas check class_stats fragmentation free_os_memory get_include guard_rate memory_bill "
@@ -117,6 +121,7 @@ _HOME = {
         "span_of spans"
     ),
     "profiles.live": "heap_profile profile_rate reset_peak set_profile_rate",
+    "profiles.piece": "CodeProfile profile",
     "profiles.pprof_read": "read_profile",
     "profiles.profile": "HeapProfile",
     "profiles.records": "Frame Sample Thread",

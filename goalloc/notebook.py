@@ -1,0 +1,165 @@
+"""goalloc in IPython and Jupyter: `%load_ext goalloc`, then `%%goalloc` and `%goalloc`."""
+
+from __future__ import annotations
+
+import ast
+import sys
+
+from . import __version__, hooks, process
+from .errors import InstallError
+from .profiles.live import heap_profile
+from .profiles.piece import RATE, VIEWS, CodeProfile
+from .profiles.records import VALUES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from types import CodeType
+    from typing import Any
+
+    from .profiles.piece import _View
+
+_HEAP_VIEWS: dict[str, Callable[[], object]] = {
+    "bill": process.memory_bill,
+    "profile": heap_profile,
+    "classes": process.class_stats,
+    "map": lambda: process.snapshot().arena_map(),
+    "fragmentation": process.fragmentation,
+}
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext goalloc`: puts goalloc in place, if it isn't yet, and adds the magics."""
+    already = hooks.mode()
+    try:
+        mode = already or hooks.install()
+        seen = "all blocks" if mode == "launch" else "blocks from now on"
+        print(f"goalloc {__version__} in {mode} mode: it sees {seen}.  Try %%goalloc? and %goalloc?")
+    except InstallError as error:
+        print(f"goalloc cannot be installed here: {error}")
+
+    def goalloc_cell(line: str, cell: str | None = None) -> object:
+        return _now(line) if cell is None else _profile_cell(shell, line, cell)
+
+    goalloc_cell.__doc__ = _help()
+    shell.register_magic_function(goalloc_cell, magic_kind="line_cell", magic_name="goalloc")
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Takes the magics away; goalloc stays in place."""
+    for kind in shell.magics_manager.magics.values():
+        kind.pop("goalloc", None)
+
+
+class _Shown:
+    """The figures of a cell with the views that were asked for."""
+
+    def __init__(self, measured: CodeProfile, options: argparse.Namespace) -> None:
+        self._measured = measured
+        self._view: _View = options.view
+        self._n: int = options.top
+        self._index: str = options.index
+
+    def _repr_html_(self) -> str:
+        return self._measured.to_html(self._view, self._n, self._index)
+
+    def __repr__(self) -> str:
+        parts = [str(self._measured)]
+        if self._view in ("top", "all"):
+            parts.append(str(self._measured.top(self._n, index=self._index)))
+        if self._view in ("tree", "flame"):
+            parts.append(str(self._measured.tree(self._index)))
+        return "\n".join(parts)
+
+
+def _cell_parser() -> argparse.ArgumentParser:
+    from IPython.core.magic_arguments import MagicArgumentParser
+
+    parser: argparse.ArgumentParser = MagicArgumentParser(
+        "%%goalloc",
+        description="Profile a cell: what it allocated, what of it is alive, its peak, what was "
+        "temporary, and which code it was.",
+    )
+    parser.add_argument(
+        "-r", "--rate", default=str(RATE), metavar="BYTES",
+        help="mean bytes between samples meanwhile, as 64KiB; 1 is exact, and slow (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("-v", "--view", choices=VIEWS, default="all", help="(default: %(default)s)")
+    parser.add_argument(
+        "-n", "--top", type=int, default=10, metavar="N", help="rows of the table (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-i", "--index", choices=VALUES, default="alloc_space", metavar="VALUE",
+        help=f"what is shown: one of {', '.join(VALUES)} (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="NAME", help="variable to keep the CodeProfile in")
+    return parser
+
+
+def _now_parser() -> argparse.ArgumentParser:
+    from IPython.core.magic_arguments import MagicArgumentParser
+
+    parser: argparse.ArgumentParser = MagicArgumentParser("%goalloc", description="The heap now.")
+    parser.add_argument("view", nargs="?", choices=_HEAP_VIEWS, default="bill")
+    return parser
+
+
+def _help() -> str:
+    return f"{_now_parser().format_help()}\n{_cell_parser().format_help()}"
+
+
+def _parsed(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace:
+    import shlex
+
+    from IPython.core.error import UsageError
+
+    try:
+        return parser.parse_args(shlex.split(line))
+    except ValueError as error:  # a quote without its other half
+        raise UsageError(str(error)) from None
+
+
+def _now(line: str) -> object:
+    return _HEAP_VIEWS[_parsed(_now_parser(), line).view]()
+
+
+def _profile_cell(shell: Any, line: str, cell: str) -> None:
+    from IPython.core.error import UsageError
+    from IPython.display import display
+
+    options = _parsed(_cell_parser(), line)
+    try:
+        measured = CodeProfile(options.rate)
+    except ValueError as error:
+        raise UsageError(f"--rate: {error}") from None
+    if options.output is not None and not options.output.isidentifier():
+        raise UsageError(f"--output: not a name for a variable: {options.output!r}")
+    codes = _compiled(shell, cell)
+    try:
+        _run(measured, codes, shell.user_ns)
+    finally:
+        if options.output is not None:
+            shell.user_ns[options.output] = measured
+        display(_Shown(measured, options))
+
+
+def _run(measured: CodeProfile, codes: list[CodeType], namespace: dict[str, Any]) -> None:
+    measured.start(sys._getframe(), with_caller=False)
+    try:
+        for code in codes:
+            exec(code, namespace)
+    finally:
+        measured.stop()
+
+
+def _compiled(shell: Any, cell: str) -> list[CodeType]:
+    """The cell as IPython would run it: its last expression is shown."""
+    source = shell.transform_cell(cell)
+    name = shell.compile.cache(source, shell.execution_count, raw_code=cell)
+    tree = shell.transform_ast(shell.compile.ast_parse(source))
+    last = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
+    codes = [shell.compile(tree, name, "exec")]
+    if last:
+        codes.append(shell.compile(ast.Interactive(last), name, "single"))
+    return codes

@@ -1,0 +1,235 @@
+"""What one piece of code did to the heap: `with goalloc.profile() as p:`."""
+
+from __future__ import annotations
+
+import sys
+from time import perf_counter
+
+from .. import _core
+from ..display.text import human
+from ..errors import InstallError
+from .live import heap_profile, reset_peak, set_profile_rate
+from .profile import HeapProfile
+from .tables import Builder, Tables
+from .values import sampled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import Any, Literal, Self, SupportsIndex, TypeAlias
+
+    from .flamegraph import FlameGraph
+    from .profile import _By
+    from .top import Top
+    from .tree import Tree
+
+    _View: TypeAlias = Literal["all", "top", "tree", "flame", "none"]
+
+#: Mean bytes between samples while a piece of code is measured, unless told otherwise.
+RATE = 4096
+VIEWS = ("all", "top", "tree", "flame", "none")
+
+_busy: list[CodeProfile] = []  # the one that measures now: rate and peak are those of the process
+
+
+class CodeProfile:
+    """A context manager; after the block it tells what was done in it, by all threads.
+
+    .profile       HeapProfile: alloc_* is what was allocated, inuse_* what of it is alive at the end,
+                   temporary_* what is not, peak_* what was in use when the process held the most
+    .freed_space   bytes freed of blocks that were there before
+    .seconds       how long it took
+
+    Stacks begin with the function that holds the block.  top(), tree() and flamegraph() are those of
+    the profile.  What waits for the garbage collector is alive.  All of it is estimated from samples
+    unless the rate is 1.
+    """
+
+    def __init__(self, rate: SupportsIndex | str = RATE) -> None:
+        self.rate = _core.parse_bytes(rate) if isinstance(rate, str) else rate.__index__()
+        if self.rate < 1:
+            raise ValueError(f"a rate of at least 1 byte: {rate!r}")
+        self.seconds = 0.0
+        self.freed_space = 0
+        self._outside: list[tuple[str, str]] = []
+        self._former = 0
+        self._before: HeapProfile | None = None
+        self._profile: HeapProfile | None = None
+        self._started = 0.0
+
+    def start(self, caller: FrameType | None, with_caller: bool = True) -> None:
+        """Begins; stacks will be told from caller on, or from what it calls."""
+        if _core.mode() is None:
+            raise InstallError(
+                "goalloc serves no blocks in this process: call goalloc.install() before, "
+                "or start it with `python -m goalloc run`"
+            )
+        if _busy:
+            raise RuntimeError("a piece of code is being profiled already")
+        _busy.append(self)
+        outer = caller.f_back if caller is not None and with_caller else caller
+        self._outside = _names(outer)
+        self._former = set_profile_rate(0)  # what reading the profile allocates is not of the piece
+        self._before = heap_profile()
+        reset_peak()
+        set_profile_rate(self.rate)
+        self._started = perf_counter()
+
+    def stop(self) -> None:
+        self.seconds = perf_counter() - self._started
+        set_profile_rate(0)
+        try:
+            after, before, self._before = heap_profile(), self._before, None
+            assert before is not None  # start() has set it
+            self._profile, self.freed_space = _between(before, after, self._outside, self.rate)
+        finally:
+            set_profile_rate(self._former)
+            _busy.remove(self)
+
+    def __enter__(self) -> Self:
+        self.start(sys._getframe(1))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def profile(self) -> HeapProfile:
+        if self._profile is None:
+            raise RuntimeError("the profile is there when the block has ended")
+        return self._profile
+
+    def top(self, n: int | None = 20, by: _By = "function", index: str = "alloc_space") -> Top:
+        return self.profile.top(n, by, index)
+
+    def tree(self, index: str = "alloc_space", by: _By = "function") -> Tree:
+        return self.profile.tree(index, by)
+
+    def flamegraph(self, index: str = "alloc_space", title: str = "") -> FlameGraph:
+        return self.profile.flamegraph(index, title or "What it allocated")
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(what, how much) as shown."""
+        profile = self.profile
+        rows = [
+            (what, f"{human(profile.total(f'{kind}_space'))} in {profile.total(f'{kind}_objects'):,} blocks")
+            for kind, what in _KINDS
+        ]
+        rows.append(("freed of before", human(self.freed_space)))
+        return rows
+
+    def _heading(self) -> str:
+        return f"{self.seconds:.3f} s, {sampled(self.rate)}"
+
+    def __str__(self) -> str:
+        if self._profile is None:
+            return repr(self)
+        told = [f"{what:>17}  {value}" for what, value in self.lines()]
+        return "\n".join([self._heading(), *told, *self.profile.warnings()])
+
+    def __repr__(self) -> str:
+        if self._profile is None:
+            return f"<goalloc.CodeProfile, rate {self.rate:,}>"
+        alive, all_of_it = (self.profile.total(f"{kind}_space") for kind in ("inuse", "alloc"))
+        return f"<goalloc.CodeProfile: {all_of_it:,} bytes allocated, {alive:,} of them alive>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("..." if cycle else str(self))
+
+    def _repr_html_(self) -> str:
+        return self.to_html("all")
+
+    def to_html(self, view: _View = "all", n: int | None = 10, index: str = "alloc_space") -> str:
+        """The figures, and below them 'top', 'tree', 'flame', 'all' (top and flame) or 'none'."""
+        from ..display import svg
+
+        if view not in VIEWS:
+            raise ValueError(f"no view {view!r}; there are {', '.join(VIEWS)}")
+        grid = svg.grid(["", "bytes and blocks"], self.lines())
+        notes = [svg.note(text) for text in self.profile.warnings()]
+        parts = [svg.frame(svg.heading("This code", "· " + self._heading()), grid, *notes)]
+        if view in ("top", "all"):
+            parts.append(self.top(n, index=index)._repr_html_())
+        if view == "tree":
+            parts.append(self.tree(index)._repr_html_())
+        if view in ("flame", "all"):
+            parts.append(self.flamegraph(index)._repr_html_())
+        return "".join(parts)
+
+
+_KINDS = (
+    ("alloc", "allocated"),
+    ("inuse", "alive at the end"),
+    ("temporary", "temporary"),
+    ("peak", "at the peak"),
+)
+
+
+def profile(rate: SupportsIndex | str = RATE) -> CodeProfile:
+    """A context manager that profiles the code in its block, in all threads; see CodeProfile.
+
+    rate   mean bytes between samples meanwhile; "64KiB" and the like do; 1: each block, exact and slow
+    One piece of code at a time can be profiled in a process: RuntimeError.  InstallError where goalloc
+    serves no blocks.
+    """
+    return CodeProfile(rate)
+
+
+def _names(frame: FrameType | None) -> list[tuple[str, str]]:
+    """(qualified name, file) of a frame and its callers, the outermost first."""
+    names = []
+    while frame is not None:
+        names.append((frame.f_code.co_qualname, frame.f_code.co_filename))
+        frame = frame.f_back
+    return names[::-1]
+
+
+def _between(
+    before: HeapProfile, after: HeapProfile, outside: list[tuple[str, str]], rate: int
+) -> tuple[HeapProfile, int]:
+    """What came in between, with the callers outside cut off its stacks, and the bytes freed of
+    what was there before."""
+    base = before._tables
+    live = base.counts[2:4]  # the peak was begun anew: what was in use then is not of it
+    base = base._replace(counts=(*base.counts[:4], *live))
+    difference = after.diff(HeapProfile(base, before.about))
+    tables = difference._tables
+    made = []  # rows of stacks that allocated
+    freed = 0
+    columns = [list(column) for column in tables.counts]
+    for i, (allocs, space) in enumerate(zip(columns[0], columns[3])):
+        if space < 0:  # older blocks of the same stack
+            freed -= space
+            columns[2][i] = columns[3][i] = 0
+        for column in columns[4:]:
+            column[i] = max(column[i], 0)
+        if allocs > 0:
+            made.append(i)
+    tables = tables._replace(counts=tuple(map(_array, columns)))
+    about = difference.about._replace(base=None, rate=rate)
+    return HeapProfile(_cut(tables, made, outside), about), freed
+
+
+def _array(column: list[int]) -> Any:
+    from array import array
+
+    return array("q", column)
+
+
+def _cut(tables: Tables, rows: list[int], outside: list[tuple[str, str]]) -> Tables:
+    """Those rows; stacks that begin with the functions outside begin behind them."""
+    names = [function[:2] for function in tables.functions]
+    path = outside[::-1]
+    stacks = []
+    for stack in tables.stacks:
+        outer = [names[tables.locations[location][0]] for location in stack[-len(path) :]]
+        cut = len(path) and len(stack) > len(path) and outer == path
+        stacks.append(stack[: -len(path)] if cut else stack)
+    builder = Builder()
+    builder.add_tables(tables._replace(stacks=tuple(stacks)), rows=rows)
+    return builder.build()
