@@ -124,7 +124,7 @@ def _now(line: str) -> object:
     return _HEAP_VIEWS[_parsed(_now_parser(), line).view]()
 
 
-def _profile_cell(shell: Any, line: str, cell: str) -> None:
+def _profile_cell(shell: Any, line: str, cell: str) -> object:
     from IPython.core.error import UsageError
     from IPython.display import display
 
@@ -142,6 +142,7 @@ def _profile_cell(shell: Any, line: str, cell: str) -> None:
         if options.output is not None:
             shell.user_ns[options.output] = measured
         display(_Shown(measured, options))
+    return None
 
 
 def _run(measured: CodeProfile, codes: list[CodeType], namespace: dict[str, Any]) -> None:

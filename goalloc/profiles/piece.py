@@ -8,6 +8,7 @@ from time import perf_counter
 from .. import _core
 from ..display.text import human
 from ..errors import InstallError
+from . import live
 from .live import heap_profile, reset_peak, set_profile_rate
 from .profile import HeapProfile
 from .tables import Builder, Tables
@@ -208,11 +209,16 @@ def _between(
             columns[2][i] = columns[3][i] = 0
         for column in columns[4:]:
             column[i] = max(column[i], 0)
-        if allocs > 0:
+        if allocs > 0 and not _is_ours(tables, tables.stacks[tables.keys[0][i]]):
             made.append(i)
     tables = tables._replace(counts=tuple(map(_array, columns)))
-    about = difference.about._replace(base=None, rate=rate)
+    about = difference.about._replace(base=None, rate=rate, note="")
     return HeapProfile(_cut(tables, made, outside), about), freed
+
+
+def _is_ours(tables: Tables, stack: tuple[int, ...]) -> bool:
+    """Made by start() or stop()."""
+    return tables.functions[tables.locations[stack[0]][0]][1] in (__file__, live.__file__)
 
 
 def _array(column: list[int]) -> Any:

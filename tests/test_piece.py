@@ -1,0 +1,255 @@
+"""goalloc.profile(): what one piece of code did, and %%goalloc in IPython."""
+
+import re
+
+import pytest
+from pychild import needs_replaceable
+
+HEAD = """
+import goalloc
+goalloc.install()
+
+def make(n, size):
+    return [bytearray(size) for _ in range(n)]
+
+def work():
+    kept = make(100, 5000)
+    for _ in range(3):
+        gone = make(200, 5000)
+        del gone
+    return kept
+"""
+
+
+def test_exact_figures_of_what_is_alive_temporary_and_at_the_peak(in_mode):
+    in_mode(
+        HEAD
+        + """
+old = make(50, 5000)
+with goalloc.profile(rate=1) as p:
+    kept = work()
+q = p.profile.filter(function="make", min_size=5000)
+size = goalloc.size_class_of(5001).size
+assert q.total("alloc_objects") == 700, q.total("alloc_objects")
+assert q.total("inuse_objects") == 100
+assert q.total("temporary_objects") == 600
+assert q.total("peak_space") == 300 * size, (q.total("peak_space"), size)
+assert not p.profile.is_diff and not p.profile.note
+assert goalloc.profile_rate() == 524288
+"""
+    )
+
+
+def test_stacks_begin_with_the_function_of_the_block(in_mode):
+    in_mode(
+        HEAD
+        + """
+def outer():
+    with goalloc.profile(rate=1) as p:
+        kept = work()
+    return p
+
+def caller():
+    return outer()
+
+p = caller()
+firsts = {s.stack[-1].function for s in p.profile.samples}
+assert firsts == {"outer"}, firsts
+assert {s.stack[0].function for s in p.profile.samples} >= {"work"}
+assert "set_profile_rate" not in str(p.top(None))
+"""
+    )
+
+
+def test_blocks_of_before_that_are_freed_are_told_apart(in_mode):
+    in_mode(
+        HEAD
+        + """
+goalloc.set_profile_rate(1)
+old = make(50, 5000)
+with goalloc.profile(rate=1) as p:
+    del old
+    kept = make(10, 5000)
+size = goalloc.size_class_of(5001).size
+assert 50 * size <= p.freed_space < 51 * size + 4096, (p.freed_space, size)
+assert all(min(p.profile.values(index), default=0) >= 0 for index in goalloc_values)
+""".replace("goalloc_values", "('alloc_space', 'inuse_space', 'peak_space', 'temporary_space')")
+    )
+
+
+def test_other_threads_are_seen_and_keep_their_stacks(in_mode):
+    in_mode(
+        HEAD
+        + """
+import threading
+with goalloc.profile(rate=1) as p:
+    t = threading.Thread(target=work, name="helper")
+    t.start(); t.join()
+q = p.profile.filter(function="^make$", min_size=5000)
+assert q.total("alloc_objects") == 700
+assert any(f.function == "Thread.run" for s in q.samples for f in s.stack)
+"""
+    )
+
+
+def test_an_exception_ends_it_well_and_rates_are_put_back(in_mode):
+    in_mode(
+        HEAD
+        + """
+goalloc.set_profile_rate(77777)
+p = goalloc.profile()
+try:
+    with p:
+        work()
+        raise KeyError("mine")
+except KeyError:
+    pass
+assert p.profile.total("alloc_space") > 0
+assert goalloc.profile_rate() == 77777
+with goalloc.profile() as p:
+    try:
+        with goalloc.profile():
+            pass
+    except RuntimeError as error:
+        assert "already" in str(error)
+    else:
+        raise SystemExit("two at once")
+assert goalloc.profile_rate() == 77777
+for bad in (0, -5):
+    try:
+        goalloc.profile(bad)
+    except ValueError:
+        pass
+    else:
+        raise SystemExit("bad rate taken")
+unfinished = goalloc.profile()
+try:
+    unfinished.profile
+except RuntimeError:
+    pass
+"""
+    )
+
+
+def test_without_goalloc_in_place_it_says_so(python):
+    python.output(
+        "-c",
+        """
+import goalloc
+try:
+    with goalloc.profile():
+        pass
+except goalloc.InstallError as error:
+    assert "install()" in str(error)
+else:
+    raise SystemExit("nothing said")
+"""
+    )
+
+
+def test_figures_add_up_in_text_and_html(in_mode):
+    out = in_mode(
+        HEAD
+        + """
+with goalloc.profile(rate=1) as p:
+    kept = work()
+total = p.profile.total
+assert total("alloc_space") == total("inuse_space") + total("temporary_space")
+print(p)
+html = p._repr_html_()
+assert "This code" in html and "goalloc-flame" in html and "work" in html
+assert "goalloc-flame" not in p.to_html("top")
+try:
+    p.to_html("nothing")
+except ValueError as error:
+    print(error)
+"""
+    )
+    assert re.search(r"allocated +3\.\d MiB in 1,4\d\d blocks", out), out  # objects, and what they hold
+    assert "no view 'nothing'; there are all, top, tree, flame, none" in out
+
+
+# ---- IPython ------------------------------------------------------------------------------------
+
+SHELL = """
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+shell = InteractiveShell.instance()
+def cell(text):
+    with capture_output() as seen:
+        result = shell.run_cell(text)
+    texts = [o.data.get("text/plain", "") for o in seen.outputs]
+    pages = [o.data.get("text/html", "") for o in seen.outputs]
+    return result, seen.stdout, texts, pages
+"""
+
+
+@pytest.fixture(scope="module")
+def ipython():
+    return pytest.importorskip("IPython")
+
+
+@needs_replaceable
+def test_the_extension_installs_goalloc_and_profiles_cells(ipython, python):
+    python.output(
+        "-c",
+        SHELL
+        + '''
+result, told, texts, pages = cell("%load_ext goalloc")
+assert "import mode" in told, told
+import goalloc
+assert goalloc.mode() == "import"
+cell("""
+def load(n):
+    return [bytearray(3000) for _ in range(n)]
+""")
+result, told, texts, pages = cell("""%%goalloc --rate 1 -n 3 -o measured
+table = load(400)
+print("printed")
+len(table)
+""")
+assert result.success, result
+assert "printed" in told
+assert shell.user_ns["measured"].profile.filter(function="load").total("inuse_objects") >= 400
+assert len(shell.user_ns["table"]) == 400
+assert any("alive at the end" in text and "load" in text for text in texts), texts
+assert any("goalloc-flame" in page for page in pages)
+names = {s.stack[-1].function for s in shell.user_ns["measured"].profile.filter(function="load").samples}
+assert names == {"<module>"}, names        # the cell, not what runs IPython
+result, told, texts, pages = cell("%goalloc")
+assert result.success and "in RAM" in str(result.result)
+for view in ("profile", "classes", "map", "fragmentation"):
+    result, *_ = cell(f"%goalloc {view}")
+    assert result.success and result.result is not None, view
+'''
+    )
+
+
+@needs_replaceable
+def test_a_cell_that_fails_and_bad_options_leave_all_as_it_was(ipython, python):
+    python.output(
+        "-c",
+        SHELL
+        + '''
+cell("%load_ext goalloc")
+import goalloc
+rate = goalloc.profile_rate()
+result, told, texts, pages = cell("""%%goalloc
+block = bytearray(100_000)
+1 / 0
+""")
+assert isinstance(result.error_in_exec, ZeroDivisionError)
+assert any("alive at the end" in text for text in texts)
+assert goalloc.profile_rate() == rate
+for line in ("%%goalloc --rate nonsense", "%%goalloc --view nothing", "%%goalloc -o 1x",
+             "%%goalloc 'half", "%goalloc nothing"):
+    result, told, texts, pages = cell(line + ("\\n1" if line[1] == "%" else ""))
+    assert type(result.error_in_exec).__name__ == "UsageError", (line, result)
+    assert goalloc.profile_rate() == rate
+result, *_ = cell("%%goalloc\\nx = (")
+assert isinstance(result.error_in_exec or result.error_before_exec, SyntaxError)
+assert cell("%%goalloc --view none\\n1 + 1")[0].success
+assert cell("%unload_ext goalloc")[0].success
+assert "goalloc" not in shell.magics_manager.magics["cell"]
+'''
+    )
