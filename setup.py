@@ -42,7 +42,6 @@ core = Extension(
     extra_compile_args=[
         *CFLAGS,
         "-iquotecsrc",
-        "-fno-plt",
         "-fno-tree-slp-vectorize",  # a 16-byte load of two 8-byte stores stalls (mcache.h)
         "-fno-semantic-interposition",
         "-fomit-frame-pointer",
@@ -53,7 +52,8 @@ core = Extension(
         "-Wno-missing-field-initializers",
         "-Wno-cast-function-type",
     ],
-    extra_link_args=["-pthread"],
+    # Whoever launches goalloc calls few of the functions of Python that it links.
+    extra_link_args=["-pthread", "-Wl,-z,lazy"],
 )
 
 preload = Extension(

@@ -8,17 +8,15 @@
 
 /* ---- start and end -------------------------------------------------------------------------- */
 
-static bool add_hint(struct arena_map *m, uintptr_t addr, bool down, bool front) {
+/* The one to be tried first. */
+static bool add_hint(struct arena_map *m, uintptr_t addr, bool down) {
     struct arena_hint *hint = fixalloc_alloc(&m->hintalloc);
     if (hint == NULL)
         return false;
     hint->addr = addr;
     hint->down = down;
-    struct arena_hint **at = &m->hints;
-    while (!front && *at != NULL)
-        at = &(*at)->next;
-    hint->next = *at;
-    *at = hint;
+    hint->next = m->hints;
+    m->hints = hint;
     return true;
 }
 
@@ -55,8 +53,8 @@ bool arena_map_init(struct arena_map *m, struct os *os, struct persistentalloc *
     /* As many entries as there can be: a heap has few arenas, and the rest is never backed. */
     m->all = os_alloc(os, GA_ARENA_MAP_LEN * sizeof m->all[0] / 64);
     bool ok = m->arenas != NULL && m->all != NULL;
-    for (size_t i = 0; ok && i < GA_ARENA_HINTS; i++)
-        ok = add_hint(m, GA_ARENA_HINT_BASE + i * GA_ARENA_HINT_STEP, false, false);
+    for (size_t i = GA_ARENA_HINTS; ok && i-- > 0;)
+        ok = add_hint(m, GA_ARENA_HINT_BASE + i * GA_ARENA_HINT_STEP, false);
     if (!ok) {
         arena_map_destroy(m);
         return false;
@@ -212,8 +210,8 @@ static bool reserve(struct arena_map *m, size_t nbytes, uintptr_t *base, uintptr
     if (v == 0) {
         v = (uintptr_t)os_reserve_aligned(m->os, whole, GA_ARENA_SIZE);
         if (v != 0) { /* as Go: go on from here, in both directions */
-            add_hint(m, v, true, true);
-            add_hint(m, v + whole, false, true);
+            add_hint(m, v, true);
+            add_hint(m, v + whole, false);
         } else {
             whole = ga_align_up(nbytes, GA_HEAP_GROW_MIN);
             v = reserve_at_hints(m, whole); /* aligned as they are: no arena on top for a moment */
@@ -357,6 +355,17 @@ size_t arena_count_released(const struct arena_map *m, uintptr_t addr, size_t np
     for (struct bits_walk at; bits_next(m, array, &addr, &npages, &at);)
         count += ga_popcount64(*at.word & at.mask);
     return count;
+}
+
+size_t arena_released_from(const struct arena_map *m, uintptr_t addr, size_t npages) {
+    size_t n = 0, array = offsetof(struct heap_arena, released);
+    for (struct bits_walk at; bits_next(m, array, &addr, &npages, &at);) {
+        uint64_t kept = ~*at.word & at.mask;
+        if (kept != 0)
+            return n + ga_ctz64(kept) - ga_ctz64(at.mask);
+        n += ga_popcount64(at.mask);
+    }
+    return n;
 }
 
 static bool is_released(const struct arena_map *m, uintptr_t addr) {

@@ -188,6 +188,9 @@ bool arena_highest_kept(const struct arena_map *m, uintptr_t addr, uintptr_t end
                         uintptr_t *low, uintptr_t *high);
 void arena_set_released(struct arena_map *m, uintptr_t addr, size_t npages, bool released);
 
+/* Pages from addr on that are released, up to the first that is not, npages at most. */
+size_t arena_released_from(const struct arena_map *m, uintptr_t addr, size_t npages);
+
 /* Pages from addr on that are in one mapping for sure, npages at most. */
 size_t arena_unseamed(const struct arena_map *m, uintptr_t addr, size_t npages);
 bool arena_has_seams(const struct arena_map *m, uintptr_t addr, size_t npages);

@@ -12,6 +12,8 @@
 #define LOAD_WINDOW 10000000u /* ns over which the load is measured */
 #define GONE_YIELDS 10000 /* times to yield until a thread that has been joined is gone */
 #define AFTER_FORK 10000000u   /* ns: CPython counts threads only then */
+#define YOUNG 30000000u /* ns from the start: most programs that are still there by then stay for long, */
+#define YOUNG_BYTES (8 * GA_MIB) /* and while the heap is that small there is little to give back */
 #define AFTER_FAILURE 1000000000u /* ns until a thread that could not be had is tried for again */
 
 static struct background {
@@ -25,6 +27,7 @@ static struct background {
     bool stop;          /* it is to end */
     bool poked;
     uint64_t not_before; /* ns: none is started until then */
+    _Atomic uint64_t young_until; /* ns: until then none is started for a small heap */
 } bg;
 
 /* ns to sleep after `worked` ns of work, so that it is the allowed part of the time. */
@@ -114,9 +117,21 @@ static bool create(void) {
     return ok;
 }
 
+/* To start a thread, and to end a process that has one, takes longer than much of what a short program
+ * does. */
+static bool is_young(const struct mheap *h) {
+    uint64_t until = atomic_load_explicit(&bg.young_until, memory_order_relaxed);
+    return until != 0 && os_nanotime() < until &&
+           atomic_load_explicit(&h->mapped, memory_order_relaxed) < YOUNG_BYTES;
+}
+
 static void wake(struct mheap *h) {
     if (atomic_load(&h->scavenger->delay) == GA_SCAVENGE_NEVER)
         return;
+    if (is_young(h)) {
+        atomic_store_explicit(&h->active, false, memory_order_relaxed); /* the next free asks again */
+        return;
+    }
     mutex_lock(&bg.lock);
     if (!bg.running) {
         uint64_t now = os_nanotime();
@@ -144,6 +159,7 @@ static void init_lock(void) {
 void background_init(struct mheap *h) {
     bg.heap = h;
     init_lock();
+    atomic_store(&bg.young_until, os_nanotime() + YOUNG);
     h->wake = wake;
     atomic_store(&h->active, false); /* nobody was there to be told so far */
 }
@@ -177,4 +193,6 @@ void background_poke(void) {
     bg.poked = true;
     pthread_cond_signal(&bg.wanted);
     mutex_unlock(&bg.lock);
+    atomic_store(&bg.young_until, 0); /* and if it was waited for so far, starts */
+    wake(bg.heap);
 }

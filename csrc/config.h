@@ -63,6 +63,8 @@
 #define GA_CENTRAL_KEEP_BYTES (64 * GA_KIB) /* empty spans that a central keeps before it gives back */
 #define GA_CENTRAL_FILLS 8 /* lists of spans with room, by how full they are */
 
+#define GA_POPULATE_PAGES 4 /* backed by one call where a class of small slots takes span after span */
+
 #define GA_SCAVENGE_DELAY_DEFAULT 1000000000u /* ns that memory must have been spare for */
 #define GA_SCAVENGE_TICKS 8          /* ticks that make up a delay: how finely time is seen */
 #define GA_SWEEP_TICKS 2             /* ticks between two sweeps of the spans for vacant pages */

@@ -17,16 +17,25 @@ void mcache_shut_store(struct mcache *c, unsigned spc) {
     c->store[spc].top = c->store[spc].limit = &c->shut[1];
 }
 
+static size_t first_limit(unsigned spc) {
+    size_t limit = GA_STORE_LIMIT_BYTES / class_to_size[spanclass_sizeclass((spanclass_t)spc)];
+    return ga_min(ga_max(limit, GA_STORE_LIMIT_MIN), GA_STORE_LIMIT_MAX);
+}
+
+/* Gives a store without slots its array, and so much room in it. */
+static void use_array(struct mcache *c, unsigned spc, struct free_slot *base, size_t room) {
+    struct store *st = &c->store[spc];
+    base[-1].p = NULL; /* where popping ends */
+    c->cold[spc].base = base;
+    st->top = base;
+    st->limit = base + room;
+    st->gave_back = 0;
+}
+
 /* Gives a store that was shut its first limit. */
 static void make_room(struct mcache *c, unsigned spc) {
-    struct store *st = &c->store[spc];
-    struct store_cold *cold = &c->cold[spc];
-    size_t limit = ga_max(GA_STORE_LIMIT_BYTES / st->elemsize, GA_STORE_LIMIT_MIN);
-    cold->base[-1].p = NULL; /* where popping ends */
-    st->top = cold->base;
-    st->limit = cold->base + ga_min(ga_min(limit, GA_STORE_LIMIT_MAX), cold->cap);
-    st->gave_back = 0;
-    cold->batch = GA_STORE_LIMIT_MIN / 2;
+    use_array(c, spc, c->cold[spc].first, ga_min(first_limit(spc), c->cold[spc].cap));
+    c->cold[spc].batch = GA_STORE_LIMIT_MIN / 2;
 }
 
 /* Puts n slots below top, the last first: popped downwards, the lowest address comes first.  What is
@@ -57,10 +66,8 @@ static bool refill(struct mcache *c, unsigned spc) {
     void *slots[GA_STORE_BATCH_MAX];
     if (store_is_shut(c, st))
         make_room(c, spc);
-    if (st->gave_back) {
-        st->gave_back = 0;
-        st->limit = cold->base + ga_min(2 * store_room(c, spc), cold->cap);
-    }
+    if (st->gave_back)
+        use_array(c, spc, cold->grown, ga_min(2 * store_room(c, spc), cold->cap));
     size_t want = mheap_is_tight(c->heap) ? GA_STORE_LIMIT_MIN / 2 : cold->batch;
     size_t n = mcentral_take(c->heap, &c->central[spc], c, &cold->cached, want, slots);
     st->top = cold->base + n;
@@ -189,30 +196,57 @@ static bool kind_serves(enum mcache_kind kind, unsigned spc) {
     return kind == MCACHE_INTERP ? !noscan : kind == MCACHE_THREAD ? noscan : true;
 }
 
-static size_t kind_cap(enum mcache_kind kind) {
-    return kind == MCACHE_INTERP ? GA_STORE_CAP : GA_STORE_CAP_THREAD;
+/* Slots that a store of such a cache can grow to. */
+static size_t kind_cap(enum mcache_kind kind, unsigned spc) {
+    if (!kind_serves(kind, spc))
+        return 0;
+    if (kind == MCACHE_INTERP)
+        return GA_STORE_CAP;
+    size_t elemsize = class_to_size[spanclass_sizeclass((spanclass_t)spc)];
+    return kind == MCACHE_HEAP ? GA_STORE_CAP_THREAD
+                               : ga_min(GA_STORE_CAP_THREAD, GA_STORE_CAP_THREAD_BYTES / elemsize);
 }
 
+/* Slots of the first array of such a store; of the one for more, 0 if it needs none. */
+static size_t kind_first(enum mcache_kind kind, unsigned spc) {
+    size_t cap = kind_cap(kind, spc);
+    return cap != 0 ? ga_min(first_limit(spc), cap) : 0;
+}
+static size_t kind_grown(enum mcache_kind kind, unsigned spc) {
+    size_t cap = kind_cap(kind, spc);
+    return cap > kind_first(kind, spc) ? cap : 0;
+}
+
+/* Every array has an entry more, below its base. */
 static size_t kind_slots_bytes(enum mcache_kind kind) {
     size_t n = 0;
     for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++)
-        n += kind_serves(kind, spc) ? kind_cap(kind) + 1 : 0;
+        n += kind_first(kind, spc) + 1 + kind_grown(kind, spc) + 1;
     return n * sizeof(struct free_slot);
 }
 
-static void init_stores(struct mcache *c, struct free_slot *slots) {
+/* The first arrays of all stores stand side by side: they are short, and most stores never need the
+ * other one, so that many share a page of the system. */
+static void lay_out_stores(struct mcache *c, struct free_slot *slots) {
     c->slots = slots;
     for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++) {
+        c->cold[spc].base = c->cold[spc].first = c->cold[spc].grown = slots + 1;
+        slots += kind_first(c->kind, spc) + 1;
+    }
+    for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++) {
+        if (kind_grown(c->kind, spc) != 0)
+            c->cold[spc].grown = slots + 1;
+        slots += kind_grown(c->kind, spc) + 1;
+    }
+}
+
+static void init_stores(struct mcache *c, struct free_slot *slots) {
+    lay_out_stores(c, slots);
+    for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++) {
         c->store[spc].elemsize = class_to_size[spanclass_sizeclass((spanclass_t)spc)];
-        if (!kind_serves(c->kind, spc))
-            continue;
-        size_t cap = kind_cap(c->kind);
-        c->cold[spc].base = slots + 1; /* below it, once there is room, is where popping ends */
-        slots += cap + 1;
-        if (c->shared)
-            cap = ga_min(cap, GA_STORE_CAP_THREAD_BYTES / c->store[spc].elemsize);
-        c->cold[spc].cap = (uint32_t)cap;
-        mcache_draw_left(c, spc);
+        c->cold[spc].cap = (uint32_t)kind_cap(c->kind, spc);
+        if (c->cold[spc].cap != 0)
+            mcache_draw_left(c, spc);
     }
     for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)
         c->store[spc].top = c->store[spc].limit = &c->closed[1];

@@ -23,7 +23,7 @@
  * Aging (mcache_age.c).  At each tick of the scavenger a store gives back the slots beyond those that
  * were handed out since the last one; a store that was not used at all is shut: it has no slots and
  * no room, so its next use takes the slow path, which makes it some.  New stores are shut, too: their
- * arrays cost no memory until they are used.
+ * arrays cost no memory until they are used, and the short ones that stores begin with share pages.
  *
  * Stopping.  inspect and fork need all caches at rest.  An owner that is not known to be at rest (the
  * caller of world_stop holds its GIL) brackets its use with mcache_enter and mcache_leave: busy and
@@ -63,7 +63,8 @@ struct store {
 
 /* The part of a store that only slow paths need. */
 struct store_cold {
-    struct free_slot *base;
+    struct free_slot *base;         /* of the array that it uses now, which is one of these: */
+    struct free_slot *first, *grown; /* a short one, and one for all that it can grow to */
     uint32_t cap;         /* 0: this cache does not serve the class */
     uint32_t batch;       /* slots of the next refill */
     uint64_t granted;     /* what left was ever raised by: granted - left were handed out */

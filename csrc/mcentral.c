@@ -74,12 +74,14 @@ static struct mspan *fullest(const struct mcentral *mc) {
 }
 
 /* Go's cacheSpan: a span with room, moved to empty because a cache now has it; grow(): a fresh one
- * from the heap. */
+ * from the heap.  The first span of a class may never be filled, those behind it were asked for by
+ * who has filled another. */
 static struct mspan *cache_span(struct mheap *h, struct mcentral *mc, bool may_grow) {
     struct mspan *s = fullest(mc);
     if (s != NULL) {
         unlink_span(mc, s);
-    } else if (!may_grow || (s = mheap_alloc(h, mc->spanclass, mc->tiny)) == NULL) {
+    } else if (!may_grow || (s = mheap_alloc(h, mc->spanclass, mc->tiny, mc->empty.length != 0)) ==
+                            NULL) {
         return NULL;
     } else {
         s->central = mc;

@@ -189,7 +189,8 @@ static bool use_pages_locked(struct mheap *h, uintptr_t start, size_t npages) {
     return fresh == npages;
 }
 
-struct mspan *mheap_take_run_locked(struct mheap *h, size_t npages, size_t align_pages) {
+static struct mspan *take_run_locked(struct mheap *h, size_t npages, size_t align_pages,
+                                     bool fills) {
     size_t need = npages + align_pages - 1;
     if (need < npages || need > UINT32_MAX)
         return NULL;
@@ -208,6 +209,8 @@ struct mspan *mheap_take_run_locked(struct mheap *h, size_t npages, size_t align
         return NULL;
     }
     treap_remove(&h->free, s);
+    if (fills)
+        mheap_populate_locked(h, start, npages, mspan_end(s));
     if (tail != 0)
         split_off_locked(h, s, lead + npages, rest);
     if (lead != 0) { /* the caller gets the upper part, s stays behind, free */
@@ -220,6 +223,10 @@ struct mspan *mheap_take_run_locked(struct mheap *h, size_t npages, size_t align
     if (use_pages_locked(h, run->start_addr, npages))
         run->needzero = 0; /* whatever the run was that it is cut from */
     return run;
+}
+
+struct mspan *mheap_take_run_locked(struct mheap *h, size_t npages, size_t align_pages) {
+    return take_run_locked(h, npages, align_pages, false);
 }
 
 static void set_page_in_use(struct mheap *h, const struct mspan *s, bool in_use) {
@@ -247,7 +254,7 @@ void mheap_publish_locked(struct mheap *h, struct mspan *s, uint8_t class) {
     count_in_use_locked(h, s->npages);
 }
 
-struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
+struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny, bool fills) {
     unsigned sizeclass = spanclass_sizeclass(spc);
     size_t npages = class_to_allocnpages[sizeclass];
     unsigned nelems = (unsigned)((npages << GA_PAGE_SHIFT) / class_to_size[sizeclass]);
@@ -255,7 +262,7 @@ struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny) {
     struct slot_meta meta;
     mutex_lock(&h->lock);
     if (new_slot_meta_locked(h, nelems, tiny, &meta)) {
-        s = mheap_take_run_locked(h, npages, 1);
+        s = take_run_locked(h, npages, 1, fills);
         if (s == NULL)
             free_slot_meta_locked(h, nelems, &meta);
     }

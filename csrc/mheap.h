@@ -61,7 +61,7 @@ struct mheap {
     uint64_t peak_in_use;   /* the most there ever were */
     uint64_t pages_manual;  /* pages of manual spans */
     uint64_t pages_moving;  /* pages in use on their way into others by page tables: counted twice */
-    uint64_t mapped;        /* bytes that are Ready */
+    _Atomic uint64_t mapped; /* bytes that are Ready; read without the lock */
     uint64_t released;      /* bytes of them that have been given back, or never used */
     struct large_stats large[2];
     struct scavenge scavenge;
@@ -96,8 +96,9 @@ bool mheap_init(struct mheap *h, enum arena_layout layout, size_t linear_bytes);
 /* Gives every page of the heap back to the system. */
 void mheap_destroy(struct mheap *h);
 
-/* A span in use for slots of spc (alloc_bits set and zero, tiny_parts too if tiny). */
-struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny);
+/* A span in use for slots of spc (alloc_bits set and zero, tiny_parts too if tiny).  fills: its slots
+ * will be used, all of them and soon. */
+struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny, bool fills);
 struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages);
 /* s: in use, all slots free, or manual. */
 void mheap_free(struct mheap *h, struct mspan *s);
@@ -122,6 +123,10 @@ size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages);
 bool mheap_renounce_huge(struct mheap *h, uintptr_t addr, size_t nbytes);
 
 /* ---- mheap_scavenge.c ----------------------------------------------------------------------- */
+
+/* npages from start are about to be written, which are still free, and released as far as they were,
+ * and those behind them up to end may be next: backs all that in one go, or does nothing. */
+void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uintptr_t end);
 
 /* Gives all free runs back to the system.  Returns the bytes that were not given back before. */
 size_t mheap_free_os_memory(struct mheap *h);

@@ -8,8 +8,13 @@
  * The memory limit is kept by giving free runs back at the moment when the heap takes more.  What
  * then is still too much is in use: the heap is tight, and centrals and caches keep nothing spare
  * until it is not.  An allocation never fails because of the limit.
+ *
+ * What was given back, or never used, comes back by page faults, or before them where it is known that
+ * all of it will be written.
  * Lock: mheap.lock. */
 #include "mheap.h"
+
+#include "huge.h"
 
 static uint64_t in_use_locked(const struct mheap *h) {
     return h->pages_in_use - h->pages_moving + h->pages_manual;
@@ -38,6 +43,24 @@ size_t mheap_free_os_memory(struct mheap *h) {
     }
     mutex_unlock(&h->lock);
     return given;
+}
+
+/* ---- coming back ---------------------------------------------------------------------------- */
+
+/* Where huge pages come a fault backs far more by itself.  Pages behind what is used are kept from now
+ * on, as if they had been in use; under a memory limit there is no room for such. */
+void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uintptr_t end) {
+    if (arena_released_from(&h->map, start, npages) != npages || h->map.huge_unasked ||
+        huge_is_possible(&h->map, start, npages << GA_PAGE_SHIFT))
+        return;
+    size_t behind = (end - start) >> GA_PAGE_SHIFT, ahead = 0;
+    behind = ga_min(behind, ga_max(GA_POPULATE_PAGES, npages)) - npages;
+    if (h->memory_limit == UINT64_MAX)
+        ahead = arena_released_from(&h->map, start + (npages << GA_PAGE_SHIFT), behind);
+    if (!os_populate(&h->os, (void *)start, (npages + ahead) << GA_PAGE_SHIFT))
+        return;
+    arena_set_released(&h->map, start + (npages << GA_PAGE_SHIFT), ahead, false);
+    h->released -= (uint64_t)ahead << GA_PAGE_SHIFT;
 }
 
 /* ---- goal ----------------------------------------------------------------------------------- */

@@ -33,6 +33,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -118,6 +121,10 @@ bool os_used(struct os *os, void *p, size_t nbytes) {
 
 bool os_unused(struct os *os, void *p, size_t nbytes) {
     return !os_call_fails(os) && madvise(p, nbytes, MADV_DONTNEED) == 0;
+}
+
+bool os_populate(struct os *os, void *p, size_t nbytes) {
+    return !os_call_fails(os) && madvise(p, nbytes, MADV_POPULATE_WRITE) == 0;
 }
 
 /* A call that should have replaced the mapping at [p, p + nbytes) has failed: some kernels have taken

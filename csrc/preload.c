@@ -110,7 +110,7 @@ static const char *launch(const char *self, int argc, char **argv, bool stats, b
     int n = snprintf(core, sizeof core, "%.*s%s", folder, self, GOALLOC_CORE);
     if (n < 0 || (size_t)n >= sizeof core)
         return "the path of goalloc is too long";
-    void *handle = dlopen(core, RTLD_NOW | RTLD_LOCAL);
+    void *handle = dlopen(core, RTLD_LAZY | RTLD_LOCAL); /* most of what it links is not called here */
     if (handle == NULL)
         return dlerror();
     const char *(*start)(int, char **) =

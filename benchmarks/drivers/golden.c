@@ -122,7 +122,7 @@ static void heap_tiers(void) {
     struct mspan *s;
     void *p;
     spanclass_t spc = make_spanclass(size_to_class(SIZE), false);
-    COUNTED("page heap: a span of small slots", s = mheap_alloc(r.h, spc, false));
+    COUNTED("page heap: a span of small slots", s = mheap_alloc(r.h, spc, false, false));
     COUNTED("page heap: its free, merged", mheap_free(r.h, s));
     COUNTED("large malloc", p = ga_malloc(r.h, r.c, LARGE, false));
     COUNTED("large free", must(ga_free(r.h, r.c, p)));

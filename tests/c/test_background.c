@@ -126,7 +126,15 @@ static struct mheap *start(enum arena_layout layout, uint64_t delay) {
     struct mheap *h = heap_new(layout, 4 * GA_ARENA_SIZE);
     CHECK(h != NULL && scavenger_init(h));
     scavenger_set_delay(h, delay);
+    rest(20); /* after the end of another, as after a fork, none is started for a moment */
     background_init(h);
+    return h;
+}
+
+/* As start, and of an age at which its thread comes with the first free. */
+static struct mheap *start_grown_up(enum arena_layout layout, uint64_t delay) {
+    struct mheap *h = start(layout, delay);
+    background_poke();
     return h;
 }
 
@@ -141,7 +149,7 @@ static void end(struct mheap *h) {
 
 static void test_patterns(enum arena_layout layout, uint64_t seed) {
     static struct worker w[WORKERS];
-    struct stage s = {.h = start(layout, 0)};
+    struct stage s = {.h = start_grown_up(layout, 0)};
     pthread_t thread[WORKERS], other;
     memset(w, 0, sizeof w);
     for (int i = 0; i < WORKERS; i++) {
@@ -167,7 +175,7 @@ static void test_patterns(enum arena_layout layout, uint64_t seed) {
 static void test_inside_spans(void) {
     enum { N = 4000, SIZE = 300 };
     static struct block block[N];
-    struct mheap *h = start(LAYOUT_SPARSE, 1000000);
+    struct mheap *h = start_grown_up(LAYOUT_SPARSE, 1000000);
     struct mcache *c = mcache_new(h, MCACHE_THREAD, h->central);
     for (int turn = 0; turn < 3; turn++) {
         for (int i = 0; i < N; i++)
@@ -194,7 +202,7 @@ static void test_inside_spans(void) {
 
 /* Turned off it does nothing, not even turn round and round; turned on again it goes on. */
 static void test_off_and_on(void) {
-    struct mheap *h = start(LAYOUT_SPARSE, 0);
+    struct mheap *h = start_grown_up(LAYOUT_SPARSE, 0);
     struct mcache *c = mcache_new(h, MCACHE_THREAD, h->central);
     for (int turn = 0; turn < 5; turn++) {
         CHECK_EQ(ga_free(h, c, ga_malloc(h, c, GA_MIB, true)), MISUSE_NONE);
@@ -213,8 +221,30 @@ static void test_off_and_on(void) {
     end(h);
 }
 
+static void free_some(struct mheap *h, struct mcache *c, size_t nbytes) {
+    CHECK_EQ(ga_free(h, c, ga_malloc(h, c, nbytes, true)), MISUSE_NONE);
+}
+
+/* For a heap that is young and small no thread is started; there is one as soon as it is neither. */
+static void test_young(bool grows) {
+    struct mheap *h = start(LAYOUT_SPARSE, 1000000);
+    struct mcache *c = mcache_new(h, MCACHE_THREAD, h->central);
+    free_some(h, c, GA_MIB);
+    if (grows) {
+        free_some(h, c, 64 * GA_MIB);
+    } else {
+        rest(50);
+        free_some(h, c, GA_MIB);
+    }
+    CHECK(comes_true(all_is_back, h));
+    mcache_free(c);
+    end(h);
+}
+
 int main(void) {
     uint64_t seed = check_seed();
+    test_young(true);
+    test_young(false);
     test_inside_spans();
     test_off_and_on();
     test_patterns(LAYOUT_SPARSE, seed);

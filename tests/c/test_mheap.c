@@ -331,7 +331,7 @@ static void test_growth_fails(void) {
 static void test_every_class(void) {
     CHECK(mheap_init(&heap, LAYOUT_SPARSE, 0));
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
-        struct mspan *s = mheap_alloc(&heap, (spanclass_t)spc, false);
+        struct mspan *s = mheap_alloc(&heap, (spanclass_t)spc, false, spc % 2 == 0);
         unsigned sizeclass = spanclass_sizeclass((spanclass_t)spc);
         CHECK_EQ(heap.pages_in_use, class_to_allocnpages[sizeclass]);
         CHECK_EQ(s->elemsize, class_to_size[sizeclass]);
