@@ -38,41 +38,17 @@ static void make_room(struct mcache *c, unsigned spc) {
     c->cold[spc].batch = GA_STORE_LIMIT_MIN / 2;
 }
 
-/* Puts n slots below top, the last first: popped downwards, the lowest address comes first.  What is
- * known of their arena is kept in locals: the compiler can't tell that storing slots leaves it alone. */
-static void fill_store(const struct mcache *c, struct free_slot *top, void *const *slots, size_t n) {
-    uintptr_t start = 1; /* no arena's */
-    uint64_t *half[2] = {NULL, NULL};
-    intptr_t flip = 0;
-    for (size_t i = 0; i < n; i++) {
-        uintptr_t addr = (uintptr_t)slots[i];
-        if (GA_UNLIKELY(ga_align_down(addr, GA_ARENA_SIZE) != start)) {
-            const struct heap_arena *ha = arena_of(&c->heap->map, addr);
-            start = ha->start;
-            half[0] = ha->bitmap[0];
-            half[1] = ha->bitmap[1];
-            flip = ha->bitmap_flip;
-        }
-        --top;
-        top->p = slots[i];
-        top->bits = &half[addr >> 3 & 1][heap_bits_index(addr) ^ flip];
-    }
-}
-
 /* Fills an empty store.  Grows its limit if slots that it gave back are wanted again. */
 static bool refill(struct mcache *c, unsigned spc) {
     struct store *st = &c->store[spc];
     struct store_cold *cold = &c->cold[spc];
-    void *slots[GA_STORE_BATCH_MAX];
     if (store_is_shut(c, st))
         make_room(c, spc);
     if (st->gave_back)
         use_array(c, spc, cold->grown, ga_min(2 * store_room(c, spc), cold->cap));
     size_t want = mheap_is_tight(c->heap) ? GA_STORE_LIMIT_MIN / 2 : cold->batch;
-    size_t n = mcentral_take(c->heap, &c->central[spc], c, &cold->cached, want, slots);
+    size_t n = mcentral_fill_store(c->heap, &c->central[spc], c, &cold->cached, want, cold->base);
     st->top = cold->base + n;
-    if (n != 0)
-        fill_store(c, st->top, slots, n);
     size_t half = (store_room(c, spc) + 1) / 2;
     cold->batch = (uint32_t)ga_min(2 * (size_t)cold->batch, ga_min(half, GA_STORE_BATCH_MAX));
     return n != 0;
@@ -121,16 +97,9 @@ void *mcache_pop_sampled(struct mcache *c, spanclass_t spc) {
 void mcache_give_back(struct mcache *c, unsigned spc, size_t n) {
     struct store *st = &c->store[spc];
     struct free_slot *base = c->cold[spc].base;
-    void *slots[GA_STORE_BATCH_MAX];
     if (n == 0)
         return;
-    for (size_t done = 0; done < n;) {
-        size_t k = ga_min(n - done, GA_STORE_BATCH_MAX);
-        for (size_t i = 0; i < k; i++)
-            slots[i] = base[done + i].p;
-        mcentral_put(c->heap, slots, k);
-        done += k;
-    }
+    mcentral_put_stored(c->heap, base, n);
     size_t rest = (size_t)(st->top - base) - n;
     memmove(base, base + n, rest * sizeof *base);
     st->top = base + rest;

@@ -47,12 +47,6 @@ enum mcache_kind {
     MCACHE_KINDS
 };
 
-/* A free slot and the word of the heap bitmap that its bit is in. */
-struct free_slot {
-    void *p;
-    uint64_t *bits;
-};
-
 struct store {
     struct free_slot *top;
     struct free_slot *limit;

@@ -1,6 +1,8 @@
 /* See mcentral.h for what a central is, malloc.c for the overview. */
 #include "mcentral.h"
 
+#include <string.h>
+
 #include "fatal.h"
 
 static void init_central(struct mcentral *mc, unsigned i) {
@@ -90,16 +92,68 @@ static struct mspan *cache_span(struct mheap *h, struct mcentral *mc, bool may_g
     return s;
 }
 
-static size_t take_slots(struct mheap *h, struct mspan *s, size_t want, void **out) {
-    size_t n = mspan_take(s, want, out);
+/* Where slots go to: a store, filled downwards, or an array of their addresses. */
+struct sink {
+    struct free_slot *top; /* NULL: the array */
+    void **out;
+};
+
+/* Slots that lie in one arena, of a class other than 8 bytes: their bits are in its first bitmap.  What
+ * is known of it is kept in locals: the compiler can't tell that storing slots leaves it alone. */
+static void emit_in(const struct heap_arena *ha, struct slot_window w, size_t elemsize,
+                    struct sink *sink) {
+    struct free_slot *top = sink->top;
+    uint64_t *bitmap = ha->bitmap[0];
+    const intptr_t flip = ha->bitmap_flip;
+    for (uintptr_t addr = w.base; w.mask != 0; addr += elemsize, w.mask >>= 1) {
+        if (!(w.mask & 1)) { /* on to the next */
+            addr += ga_ctz64(w.mask) * elemsize;
+            w.mask >>= ga_ctz64(w.mask);
+        }
+        --top;
+        top->p = (void *)addr;
+        top->bits = &bitmap[heap_bits_index(addr) ^ flip];
+    }
+    sink->top = top;
+}
+
+static void emit(const struct mheap *h, const struct mspan *s, struct slot_window w,
+                 struct sink *sink) {
+    uintptr_t last = w.base + ga_log2(w.mask) * s->elemsize;
+    if (sink->top != NULL && (w.base ^ last) < GA_ARENA_SIZE && s->elemsize != 8) {
+        emit_in(arena_of(&h->map, w.base), w, s->elemsize, sink);
+        return;
+    }
+    for (; w.mask != 0; w.mask &= w.mask - 1) {
+        uintptr_t addr = w.base + ga_ctz64(w.mask) * s->elemsize;
+        if (sink->top == NULL)
+            *sink->out++ = (void *)addr;
+        else
+            *--sink->top = (struct free_slot){
+                (void *)addr, heap_bits_word(arena_of(&h->map, addr), addr)};
+    }
+}
+
+/* The slots that go out lie on pages that have been given back. */
+static GA_NOINLINE void unrelease(struct mheap *h, struct mspan *s, struct slot_window w) {
+    for (; w.mask != 0; w.mask &= w.mask - 1)
+        mcentral_unrelease_slot(h, s, mspan_objindex(s, w.base - s->start_addr) + ga_ctz64(w.mask));
+}
+
+static size_t take_slots(struct mheap *h, struct mspan *s, size_t want, struct sink *sink) {
+    size_t n = 0;
+    struct slot_window w;
+    for (unsigned k; n < want && (k = mspan_take_window(s, want - n, &w)) != 0; n += k) {
+        emit(h, s, w, sink);
+        if (GA_UNLIKELY(s->os_released != 0))
+            unrelease(h, s, w);
+    }
     s->touched = s->central->tick;
-    for (size_t i = 0; GA_UNLIKELY(s->os_released != 0) && i < n; i++)
-        mcentral_unrelease_slot(h, s, mspan_objindex(s, (uintptr_t)out[i] - s->start_addr));
     return n;
 }
 
-size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, struct mspan **cached,
-                     size_t want, void **out) {
+static size_t take(struct mheap *h, struct mcentral *mc, struct mcache *c, struct mspan **cached,
+                   size_t want, struct sink *sink) {
     size_t n = 0;
     mutex_lock(&mc->lock);
     struct mspan *s = *cached;
@@ -109,7 +163,7 @@ size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, str
                 break;
             s->cached = c;
         }
-        n += take_slots(h, s, want - n, out + n);
+        n += take_slots(h, s, want - n, sink);
         if (n < want) { /* s is full: it stays in empty, nobody's */
             s->cached = NULL;
             s = NULL;
@@ -121,12 +175,27 @@ size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, str
     return n;
 }
 
+size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, struct mspan **cached,
+                     size_t want, void **out) {
+    return take(h, mc, c, cached, want, &(struct sink){NULL, out});
+}
+
+size_t mcentral_fill_store(struct mheap *h, struct mcentral *mc, struct mcache *c,
+                           struct mspan **cached, size_t want, struct free_slot *base) {
+    size_t n = take(h, mc, c, cached, want, &(struct sink){base + want, NULL});
+    if (n < want) /* less than there is room for */
+        memmove(base, base + want - n, n * sizeof *base);
+    return n;
+}
+
 /* ---- giving back ---------------------------------------------------------------------------- */
 
 /* Puts the slots at the front of the n that belong to one span back into it; returns how many.  Its
  * central is locked. */
-static size_t put_slots(struct mheap *h, struct mspan *s, void **slots, size_t n) {
-    size_t done = mspan_put(s, slots, n);
+static size_t put_slots(struct mheap *h, struct mspan *s, void *const *slots, size_t stride,
+                        size_t n) {
+    size_t done = mspan_put(s, slots, stride, n);
+    GA_CHECK(done != 0);
     s->central->taken -= done;
     s->touched = s->central->tick;
     refile(h, s->central, s);
@@ -134,30 +203,42 @@ static size_t put_slots(struct mheap *h, struct mspan *s, void **slots, size_t n
 }
 
 /* Slots of a batch may lie anywhere: their spans are brought near while others are at work. */
-static void prefetch_span(const struct mheap *h, void **slots, size_t i, size_t n) {
-    if (i + 16 < n)
-        __builtin_prefetch(arena_span_entry(&h->map, (uintptr_t)slots[i + 16]));
-    if (i + 8 < n)
-        __builtin_prefetch(&arena_span_of(&h->map, (uintptr_t)slots[i + 8])->elemsize);
+static void prefetch_span(const struct mheap *h, void *const *slots, size_t stride, size_t n) {
+    if (n > 16)
+        __builtin_prefetch(arena_span_entry(&h->map, (uintptr_t)slots[16 * stride]));
+    if (n > 8)
+        __builtin_prefetch(&arena_span_of(&h->map, (uintptr_t)slots[8 * stride])->elemsize);
 }
 
-void mcentral_put(struct mheap *h, void **slots, size_t n) {
+/* The addresses stand `stride` pointers apart. */
+static void put(struct mheap *h, void *const *slots, size_t stride, size_t n) {
     struct mcentral *locked = NULL; /* nearly always one central for the whole batch */
     if (n == 0)
         return;
     mheap_mark_active(h);
-    for (size_t i = 0; i < n;) {
-        prefetch_span(h, slots, i, n);
-        struct mspan *s = arena_span_of(&h->map, (uintptr_t)slots[i]);
+    while (n != 0) {
+        prefetch_span(h, slots, stride, n);
+        struct mspan *s = arena_span_of(&h->map, (uintptr_t)*slots);
         if (s->central != locked) {
             if (locked != NULL)
                 mutex_unlock(&locked->lock);
             locked = s->central;
             mutex_lock(&locked->lock);
         }
-        i += put_slots(h, s, slots + i, n - i);
+        size_t done = put_slots(h, s, slots, stride, n);
+        slots += done * stride;
+        n -= done;
     }
     mutex_unlock(&locked->lock);
+}
+
+void mcentral_put(struct mheap *h, void *const *slots, size_t n) { put(h, slots, 1, n); }
+
+_Static_assert(sizeof(struct free_slot) == 2 * sizeof(void *) && offsetof(struct free_slot, p) == 0,
+               "every other pointer of an array of them is a slot");
+
+void mcentral_put_stored(struct mheap *h, const struct free_slot *slots, size_t n) {
+    put(h, &slots->p, 2, n);
 }
 
 void mcentral_uncache_span(struct mheap *h, struct mspan **cached) {

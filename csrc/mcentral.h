@@ -49,13 +49,23 @@ struct mcentral {
 struct mcentral *mcentral_new_set(struct mheap *h);
 void mcentral_destroy_sets(struct mheap *h);
 
+/* A free slot and the word of the heap bitmap that its bit is in. */
+struct free_slot {
+    void *p;
+    uint64_t *bits;
+};
+
 /* Takes up to want slots into out for cache c, refilling from *cached, the span that c has of this
  * class (NULL: none yet), and moving on to others; the heap grows only for the first slot.  Returns
  * how many: 0 is out of memory. */
 size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, struct mspan **cached,
                      size_t want, void **out);
+/* The same into a store: the last slot, which a store hands out first, is the one that came first. */
+size_t mcentral_fill_store(struct mheap *h, struct mcentral *mc, struct mcache *c,
+                           struct mspan **cached, size_t want, struct free_slot *base);
 /* Gives n slots back to their spans, of whatever centrals.  They must not be live. */
-void mcentral_put(struct mheap *h, void **slots, size_t n);
+void mcentral_put(struct mheap *h, void *const *slots, size_t n);
+void mcentral_put_stored(struct mheap *h, const struct free_slot *slots, size_t n);
 /* The cache that has *cached no longer refills from it. */
 void mcentral_uncache_span(struct mheap *h, struct mspan **cached);
 /* Spans in all its lists; its lock, or all caches stopped. */

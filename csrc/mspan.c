@@ -117,47 +117,64 @@ unsigned mspan_next_free_index(struct mspan *s) {
     return i;
 }
 
+/* The lowest `want` bits of free, or all if it has no more. */
+static uint64_t lowest_bits(uint64_t free, size_t want) {
+    uint64_t chosen = free;
+    if (want < 64 && (free & (free + 1)) == 0) /* one run, as in a fresh span */
+        return free & (((uint64_t)1 << want) - 1);
+    if (want >= ga_popcount64(free))
+        return free;
+    for (; want != 0; want--)
+        chosen &= chosen - 1;
+    return free ^ chosen;
+}
+
+unsigned mspan_take_window(struct mspan *s, size_t want, struct slot_window *w) {
+    want = ga_min(want, (size_t)(s->nelems - s->alloc_count));
+    if (want == 0)
+        return 0;
+    if (!seek_window(s)) {
+        s->freeindex = 0;
+        mspan_refill_alloc_cache(s);
+        if (GA_UNLIKELY(!seek_window(s)))
+            ga_throw("mspan_take: span %p has fewer free slots than it counts", (void *)s);
+    }
+    w->base = s->start_addr + s->freeindex * s->elemsize;
+    w->mask = lowest_bits(s->alloc_cache, want);
+    unsigned count = ga_popcount64(w->mask);
+    take_from_window(s, w->mask, count);
+    return count;
+}
+
 size_t mspan_take(struct mspan *s, size_t want, void **out) {
     size_t n = 0;
-    bool wrapped = false;
-    want = ga_min(want, (size_t)(s->nelems - s->alloc_count));
-    while (n < want) {
-        if (!seek_window(s)) {
-            if (GA_UNLIKELY(wrapped))
-                ga_throw("mspan_take: span %p has fewer free slots than it counts", (void *)s);
-            wrapped = true;
-            s->freeindex = 0;
-            mspan_refill_alloc_cache(s);
-            continue;
-        }
-        uintptr_t base = s->start_addr + s->freeindex * s->elemsize;
-        size_t elemsize = s->elemsize, before = n;
-        uint64_t left = s->alloc_cache;
-        do {
-            out[n++] = (void *)(base + ga_ctz64(left) * elemsize);
-            left &= left - 1;
-        } while (left != 0 && n < want);
-        take_from_window(s, s->alloc_cache ^ left, (unsigned)(n - before));
-    }
+    struct slot_window w;
+    while (mspan_take_window(s, want - n, &w) != 0)
+        for (; w.mask != 0; w.mask &= w.mask - 1)
+            out[n++] = (void *)(w.base + ga_ctz64(w.mask) * s->elemsize);
     return n;
 }
 
-size_t mspan_put(struct mspan *s, void *const *slots, size_t n) {
-    uintptr_t start = s->start_addr;
-    size_t nbytes = mspan_bytes(s), done = 0;
+/* Twice in the binary: most of what comes back comes from stores. */
+GA_INLINE size_t put(struct mspan *s, void *const *slots, size_t stride, size_t n) {
+    uintptr_t start = s->start_addr, nbytes = mspan_limit(s) - start;
+    void *const *at = slots, *const *end = slots + n * stride;
     uint64_t *bits = s->alloc_bits; /* locals: storing bits leaves them alone */
-    const unsigned nelems = s->nelems;
     const uint64_t magic = s->divmagic;
-    for (; done < n && (uintptr_t)slots[done] - start < nbytes; done++) {
-        unsigned i = (unsigned)(((uintptr_t)slots[done] - start) * magic >> 32);
-        uint64_t bit = (uint64_t)1 << (i % 64);
-        if (GA_UNLIKELY(i >= nelems || !(bits[i / 64] & bit)))
-            ga_throw("mspan_put: slot %u of span %p is not out", i, (void *)s);
-        bits[i / 64] ^= bit;
+    for (; at != end && (uintptr_t)*at - start < nbytes; at += stride) {
+        uint64_t i = ((uintptr_t)*at - start) * magic >> 32, word = bits[i / 64];
+        if (GA_UNLIKELY(!(word >> (i % 64) & 1)))
+            ga_throw("mspan_put: slot %u of span %p is not out", (unsigned)i, (void *)s);
+        bits[i / 64] = word ^ (uint64_t)1 << (i % 64);
     }
+    size_t done = (size_t)(at - slots) / stride;
     s->alloc_count = (uint16_t)(s->alloc_count - done);
     mspan_refill_alloc_cache(s);
     return done;
+}
+
+size_t mspan_put(struct mspan *s, void *const *slots, size_t stride, size_t n) {
+    return stride == 2 ? put(s, slots, 2, n) : put(s, slots, stride, n);
 }
 
 /* ---- pages of the system -------------------------------------------------------------------- */

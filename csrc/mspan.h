@@ -94,10 +94,19 @@ void mspan_init_slots(struct mspan *s, spanclass_t spc);
 void mspan_refill_alloc_cache(struct mspan *s);
 /* Go's nextFreeIndex: the next free slot at or after freeindex, taken and counted; nelems: none. */
 unsigned mspan_next_free_index(struct mspan *s);
+/* Slots of a span: for each bit i of mask the one at base + i * elemsize. */
+struct slot_window {
+    uintptr_t base;
+    uint64_t mask;
+};
+/* Takes up to want slots, the next that are free, as many as one word of alloc_bits tells of; goes round
+ * once more from the start.  Returns how many, 0: want is 0 or none is free. */
+unsigned mspan_take_window(struct mspan *s, size_t want, struct slot_window *w);
 /* Takes up to want slots in address order into out; goes once round.  Returns how many. */
 size_t mspan_take(struct mspan *s, size_t want, void **out);
-/* Puts slots back, those at the front of the n that lie in s; they must be out.  Returns how many. */
-size_t mspan_put(struct mspan *s, void *const *slots, size_t n);
+/* Puts slots back, those at the front of the n that lie in s; they must be out.  Their addresses stand
+ * `stride` pointers apart.  Returns how many. */
+size_t mspan_put(struct mspan *s, void *const *slots, size_t stride, size_t n);
 /* The pages of the system, os_page bytes each, that lie in s and hold no part of a slot that is out:
  * bit i is the i-th from the start. */
 uint32_t mspan_vacant_os_pages(const struct mspan *s, size_t os_page);
