@@ -67,6 +67,7 @@
 
 #define GA_SCAVENGE_DELAY_DEFAULT 1000000000u /* ns that memory must have been spare for */
 #define GA_SCAVENGE_TICKS 8          /* ticks that make up a delay: how finely time is seen */
+#define GA_HELD_TICKS 32     /* ticks in which two thirds of what is held for a busy program go */
 #define GA_SWEEP_TICKS 2             /* ticks between two sweeps of the spans for vacant pages */
 #define GA_SCAVENGE_TICK_MIN 1000000 /* ns; of however short a delay */
 #define GA_SCAVENGE_CHUNK GA_MIB     /* bytes given back under one holding of the heap's lock */

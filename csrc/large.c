@@ -9,6 +9,14 @@
 
 /* ---- alloc and free ------------------------------------------------------------------------- */
 
+/* The contents of s go to `to`, which is not shorter: its pages come before they are written. */
+static void copy_contents(struct mheap *h, const struct mspan *s, const struct mspan *to) {
+    size_t nbytes = ga_align_down(ga_min(s->elemsize, to->elemsize), os_page_size());
+    if (!to->needzero)
+        os_populate(&h->os, (void *)to->start_addr, nbytes);
+    memcpy((void *)to->start_addr, (void *)s->start_addr, s->elemsize);
+}
+
 static size_t pages_of(size_t nbytes) {
     return ga_align_up(nbytes, GA_PAGE_SIZE) >> GA_PAGE_SHIFT;
 }
@@ -167,7 +175,7 @@ struct mspan *large_move(struct mheap *h, struct mspan *s, size_t nbytes, bool n
     if (by_tables)
         moved = move_contents(h, s->start_addr, to->start_addr, s->elemsize);
     else
-        memcpy((void *)to->start_addr, (void *)s->start_addr, s->elemsize);
+        copy_contents(h, s, to);
     heap_bits_set(arena_of(&h->map, to->start_addr), to->start_addr, true);
     heap_bits_clear(arena_of(&h->map, s->start_addr), s->start_addr, true);
     free_moved(h, s, moved, moving);

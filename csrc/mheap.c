@@ -242,6 +242,7 @@ static void note_peak_locked(struct mheap *h) {
 
 static void count_in_use_locked(struct mheap *h, size_t npages) {
     h->pages_in_use += npages;
+    h->scavenge.taken += npages;
     h->peak_in_use = ga_max(h->peak_in_use, h->pages_in_use - h->pages_moving);
     note_peak_locked(h);
 }

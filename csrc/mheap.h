@@ -39,6 +39,8 @@ struct large_stats {
 struct scavenge {
     uint64_t peaks[GA_SCAVENGE_TICKS + 1]; /* the most pages in use in each of the last ticks */
     unsigned tick;                         /* index of the one that goes on */
+    uint64_t taken;                        /* pages that have come into use in it */
+    uint64_t held;                         /* pages that a program at work may need again */
     struct treap_key upto;                 /* runs behind it have been looked at in this tick */
     bool over;                             /* all have */
     uint64_t bytes;                        /* given back so far, by the clock and the limit */

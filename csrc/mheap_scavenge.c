@@ -5,6 +5,10 @@
  * again within a delay so never faults it in anew, whichever runs it lies in; one that has come to
  * need less gives the surplus back, the biggest runs and the highest addresses first.
  *
+ * A program at work also keeps more for a few delays, since what it needs goes up and down: pages beyond
+ * that are held as long as it takes, within a delay, a quarter as many from the heap; they become fewer
+ * all the same, and are gone as soon as it rests.
+ *
  * The memory limit is kept by giving free runs back at the moment when the heap takes more.  What
  * then is still too much is in use: the heap is tight, and centrals and caches keep nothing spare
  * until it is not.  An allocation never fails because of the limit.
@@ -66,7 +70,7 @@ void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uint
 /* ---- goal ----------------------------------------------------------------------------------- */
 
 static uint64_t goal_locked(const struct mheap *h) {
-    uint64_t goal = in_use_locked(h);
+    uint64_t goal = ga_max(in_use_locked(h), h->scavenge.held);
     for (unsigned i = 0; i <= GA_SCAVENGE_TICKS; i++)
         goal = ga_max(goal, h->scavenge.peaks[i]);
     return goal;
@@ -77,9 +81,18 @@ static void look_at_all_again(struct scavenge *sc) {
     sc->over = false;
 }
 
+/* A tick ends. */
+static void age_held(struct scavenge *sc) {
+    uint64_t needed = sc->peaks[sc->tick], more = sc->held - ga_min(sc->held, needed);
+    bool busy = sc->taken * GA_SCAVENGE_TICKS >= more / 4;
+    sc->held = needed + (busy ? more - (more + GA_HELD_TICKS - 1) / GA_HELD_TICKS : more / 4);
+    sc->taken = 0;
+}
+
 void mheap_scavenge_tick(struct mheap *h) {
     struct scavenge *sc = &h->scavenge;
     mutex_lock(&h->lock);
+    age_held(sc);
     sc->tick = (sc->tick + 1) % (GA_SCAVENGE_TICKS + 1);
     sc->peaks[sc->tick] = in_use_locked(h);
     look_at_all_again(sc);

@@ -168,6 +168,8 @@ GA_INLINE size_t put(struct mspan *s, void *const *slots, size_t stride, size_t 
         bits[i / 64] = word ^ (uint64_t)1 << (i % 64);
     }
     size_t done = (size_t)(at - slots) / stride;
+    if (GA_UNLIKELY(done == 0))
+        ga_throw("mspan_put: %p, in no slot of span %p, is not out", *slots, (void *)s);
     s->alloc_count = (uint16_t)(s->alloc_count - done);
     mspan_refill_alloc_cache(s);
     return done;

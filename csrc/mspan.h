@@ -104,8 +104,8 @@ struct slot_window {
 unsigned mspan_take_window(struct mspan *s, size_t want, struct slot_window *w);
 /* Takes up to want slots in address order into out; goes once round.  Returns how many. */
 size_t mspan_take(struct mspan *s, size_t want, void **out);
-/* Puts slots back, those at the front of the n that lie in s; they must be out.  Their addresses stand
- * `stride` pointers apart.  Returns how many. */
+/* Puts slots back, those at the front of the n that lie in s, the first for sure; they must be out.  Their
+ * addresses stand `stride` pointers apart.  Returns how many. */
 size_t mspan_put(struct mspan *s, void *const *slots, size_t stride, size_t n);
 /* The pages of the system, os_page bytes each, that lie in s and hold no part of a slot that is out:
  * bit i is the i-th from the start. */
