@@ -9,14 +9,6 @@
 
 /* ---- alloc and free ------------------------------------------------------------------------- */
 
-/* The contents of s go to `to`, which is not shorter: its pages come before they are written. */
-static void copy_contents(struct mheap *h, const struct mspan *s, const struct mspan *to) {
-    size_t nbytes = ga_align_down(ga_min(s->elemsize, to->elemsize), os_page_size());
-    if (!to->needzero)
-        os_populate(&h->os, (void *)to->start_addr, nbytes);
-    memcpy((void *)to->start_addr, (void *)s->start_addr, s->elemsize);
-}
-
 static size_t pages_of(size_t nbytes) {
     return ga_align_up(nbytes, GA_PAGE_SIZE) >> GA_PAGE_SHIFT;
 }
@@ -138,6 +130,14 @@ static size_t move_contents(struct mheap *h, uintptr_t from, uintptr_t to, size_
     }
     memcpy((void *)to, (void *)from, nbytes);
     return moved;
+}
+
+/* s grows into `to`, where the pages come before they are written, if none has come yet. */
+static void copy_contents(struct mheap *h, const struct mspan *s, const struct mspan *to) {
+    size_t page = os_page_size();
+    if (!to->needzero && to->start_addr % page == 0)
+        os_populate(&h->os, (void *)to->start_addr, ga_align_down(s->elemsize, page));
+    memcpy((void *)to->start_addr, (void *)s->start_addr, s->elemsize);
 }
 
 /* What has moved leaves an empty place behind, and mappings, if it had been moved there itself. */
