@@ -148,6 +148,7 @@ uint64_t mheap_ready_bytes_locked(const struct mheap *h) {
     uint64_t ours = atomic_load_explicit(&h->mspan_sys, memory_order_relaxed) +
                     atomic_load_explicit(&h->mcache_sys, memory_order_relaxed) +
                     atomic_load_explicit(&h->gc_sys, memory_order_relaxed) +
+                    atomic_load_explicit(&h->profile_budget.used, memory_order_relaxed) +
                     atomic_load_explicit(&h->persistent.other, memory_order_relaxed);
     return h->mapped - h->released - (h->pages_moving << GA_PAGE_SHIFT) + ours -
            atomic_load_explicit(&h->inuse_released, memory_order_relaxed);
