@@ -53,6 +53,9 @@ bench-instructions: ## the same, instructions (needs valgrind)
 bench-programs: ## allocation-heavy scripts
 	$(BIN)/python benchmarks/run_programs.py $(ARGS)
 
+bench-profile: ## what the heap profile costs, beside tracemalloc and memray
+	$(BIN)/python benchmarks/profile_cost.py $(ARGS)
+
 bench-rss: ## memory given back after four scenarios
 	$(BIN)/python benchmarks/run_rss.py $(ARGS)
 

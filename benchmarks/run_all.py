@@ -44,6 +44,7 @@ STEPS = (
     Step("run_pairs.py", 20, each_python=True),
     Step("instructions.py", 15, needs=("valgrind",), each_python=True),
     Step("run_programs.py", 15, each_python=True),
+    Step("profile_cost.py", 12, each_python=True),
     Step("run_rss.py", 8, each_python=True),
     Step("run_service.py", 20, each_python=True),
     Step("run_pyperformance.py", 20, each_python=True),

@@ -23,7 +23,8 @@ from subjects import contenders, headed, libraries, look_at
 PROGRAMS = sorted(path.stem for path in (HERE / "programs").glob("*.py"))
 _CHILD = HERE / "program_child.py"
 
-Runs = dict[str, list[dict[str, Any]]]  # what the children said, by contender
+Row = dict[str, Any]
+Runs = dict[str, list[Row]]  # what the children said, by contender
 
 
 class Missing(Exception):

@@ -16,6 +16,7 @@ from pathlib import Path
 import against_go
 import golden
 import growth
+import profile_cost
 import programs_report
 import report
 import summary
@@ -25,7 +26,7 @@ from interpreter import HERE
 _SECTIONS = {
     **report.GRIDS,
     **programs_report.SECTIONS,
-    **{module.KIND: module.SECTION for module in (growth, threads, against_go, golden)},
+    **{module.KIND: module.SECTION for module in (growth, threads, against_go, golden, profile_cost)},
 }
 # name -> what makes its Markdown from a folder of results
 TABLES: dict[str, Callable[[Path], str]] = {

@@ -175,6 +175,20 @@ def test_different_checksums_are_refused():
         _same_checksum({"stock": [{"checksum": 1}], "goalloc": [{"checksum": 2}]})
 
 
+def test_what_a_profile_costs_is_told_for_each_way(tmp_path):
+    result, text = measured(
+        "profile_cost.py", tmp_path / "c.json", "--quick", "--programs", "number_lists", "word_count"
+    )
+    ways = set(result["summary"])
+    assert ways >= {"goalloc, 512 KiB", "goalloc, 64 KiB", "tracemalloc"}
+    for way in ways:
+        rows = [row for row in result["rows"] if row["way"] == way]
+        assert [row["program"] for row in rows] == ["number_lists", "word_count"]
+        assert all(row["base_seconds"] > 0 and row["slower"] > 0 and row["peak"] > 0 for row in rows)
+        assert way in text
+        assert {row["base"] for row in rows} == {"goalloc, off" if "goalloc" in way else "stock"}
+
+
 def test_startup_and_fork_are_measured(tmp_path):
     result, text = measured("startup.py", tmp_path / "s.json", "--quick")
     ways = [row["way"] for row in result["rows"]]
