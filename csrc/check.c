@@ -169,13 +169,11 @@ static void check_special(const struct special *s, void *report) {
 
 /* Takes it for freed, until the other way round. */
 static void count_freed(const struct special *s, void *profile) {
-    if (s->kind != SPECIAL_GUARD)
-        ((struct bucket *)table_row(&((struct profile *)profile)->buckets, s->record))->frees++;
+    ((struct bucket *)table_row(&((struct profile *)profile)->buckets, s->record))->frees++;
 }
 
 static void count_live(const struct special *s, void *profile) {
-    if (s->kind != SPECIAL_GUARD)
-        ((struct bucket *)table_row(&((struct profile *)profile)->buckets, s->record))->frees--;
+    ((struct bucket *)table_row(&((struct profile *)profile)->buckets, s->record))->frees--;
 }
 
 /* If all blocks with specials had been freed, every bucket would be even. */

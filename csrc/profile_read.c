@@ -28,11 +28,8 @@ static void copy_samples(const struct profile *p, struct profile_copy *out) {
     }
 }
 
-/* The profile's own, of which there can be no more than there were. */
 static void copy_block(const struct special *s, void *copy) {
     struct profile_copy *out = copy;
-    if (s->kind != SPECIAL_PROFILE && s->kind != SPECIAL_WRAPPED)
-        return;
     out->blocks[out->nblocks] = s->addr;
     out->block_sample[out->nblocks++] = s->record;
 }

@@ -112,32 +112,35 @@ bool specials_add(struct specials *t, uintptr_t addr, enum special_kind kind, ui
  * he has come to know of the block after it was added. */
 static bool is_empty(const struct specials *t) { return count(t) == 0; }
 
-static bool look(struct specials *t, uintptr_t addr, uint32_t kind, uint32_t *record, bool take) {
-    if (is_empty(t) || addr == 0)
-        return false;
-    mutex_lock(&t->lock);
-    size_t i = t->nslots != 0 ? find_slot(t, addr, kind) : 0;
-    bool found = t->nslots != 0 && t->slots[i].addr != 0;
-    if (found && record != NULL)
-        *record = t->slots[i].record;
-    if (found && take) {
-        remove_slot(t, i);
-        shrink(t);
-    }
-    mutex_unlock(&t->lock);
-    return found;
+/* The slot, or NULL. */
+static struct special *look(const struct specials *t, uintptr_t addr, uint32_t kind) {
+    if (t->nslots == 0 || addr == 0)
+        return NULL;
+    struct special *s = &t->slots[find_slot(t, addr, kind)];
+    return s->addr != 0 ? s : NULL;
 }
 
 bool specials_take(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t *record) {
-    return look(t, addr, kind, record, true);
-}
-
-bool specials_find(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t *record) {
-    return look(t, addr, kind, record, false);
+    if (is_empty(t))
+        return false;
+    mutex_lock(&t->lock);
+    struct special *s = look(t, addr, kind);
+    if (s != NULL) {
+        *record = s->record;
+        remove_slot(t, (size_t)(s - t->slots));
+        shrink(t);
+    }
+    mutex_unlock(&t->lock);
+    return s != NULL;
 }
 
 bool specials_has(struct specials *t, uintptr_t addr) {
-    return look(t, addr, ANY_KIND, NULL, false);
+    if (is_empty(t))
+        return false;
+    mutex_lock(&t->lock);
+    bool found = look(t, addr, ANY_KIND) != NULL;
+    mutex_unlock(&t->lock);
+    return found;
 }
 
 /* What a removal moves to slot i has not been seen; what it moves to the end of the table has. */

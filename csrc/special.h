@@ -1,6 +1,6 @@
 /* special: what is known of single blocks, found by address (Go's special records).
  *
- * Few blocks have any: those that the profile has sampled, for one.  They are found again when they
+ * Few blocks have any: those that the profile has sampled.  They are found again when they
  * are freed, without cost for the others: the bit of a block with a special is clear in the heap
  * bitmap while it lives, so the fast paths of free and realloc take it for no live block, and the slow
  * ones look here before they call it a mistake.  A block is live if its bit is set or it has a special;
@@ -18,7 +18,6 @@
 enum special_kind {
     SPECIAL_PROFILE, /* a sampled block of the heap; record: its bucket */
     SPECIAL_WRAPPED, /* a sampled block of the allocator below; record: its bucket */
-    SPECIAL_GUARD,   /* a block that stands alone between guard pages */
 };
 
 struct special {
@@ -43,8 +42,6 @@ void specials_destroy(struct specials *t);
 bool specials_add(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t record);
 /* Takes it out.  False: the block has none of that kind; of several callers one gets it. */
 bool specials_take(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t *record);
-/* The record, if the block has a special of that kind. */
-bool specials_find(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t *record);
 /* Has it a special of any kind? */
 bool specials_has(struct specials *t, uintptr_t addr);
 /* Takes out all of that kind; calls visit for each, with the lock held. */

@@ -8,7 +8,7 @@
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-enum { ADDRS = 3000, KINDS = 3 };
+enum { ADDRS = 3000, KINDS = 2 };
 
 struct bench {
     struct os os;
@@ -55,13 +55,8 @@ static size_t compare(struct bench *b) {
     for (size_t i = 0; i < ADDRS; i++) {
         bool any = false;
         for (uint32_t kind = 0; kind < KINDS; kind++) {
-            uint32_t record = UINT32_MAX;
-            bool there = model[i][kind] != 0;
-            any |= there;
-            n += there;
-            CHECK_EQ(specials_find(&b->t, address_of(i), kind, &record), there);
-            if (there)
-                CHECK_EQ(record + 1, model[i][kind]);
+            any |= model[i][kind] != 0;
+            n += model[i][kind] != 0;
         }
         CHECK_EQ(specials_has(&b->t, address_of(i)), any);
     }
@@ -78,12 +73,13 @@ static void test_model(uint64_t seed) {
     struct bench b;
     struct rng rng;
     size_t most = 0, failed = 0;
+    uint32_t got;
     bench_init(&b, GA_MIB);
     rng_seed(&rng, seed);
     memset(model, 0, sizeof model);
     for (unsigned step = 0; step < 60000; step++) {
         size_t i = rng_next(&rng) % ADDRS;
-        uint32_t kind = rng_next(&rng) % KINDS, record = rng_next(&rng) >> 8, got;
+        uint32_t kind = rng_next(&rng) % KINDS, record = rng_next(&rng) >> 8;
         bool fill = rng_next(&rng) % 8 < (step / 15000 % 2 == 0 ? 6 : 1);
         atomic_store(&b.os.fail_at, rng_next(&rng) % 4 == 0 ? atomic_load(&b.os.ncalls) + 1 : 0);
         if (fill) {
@@ -100,12 +96,12 @@ static void test_model(uint64_t seed) {
         if (step % 5000 == 0)
             most = ga_max(most, compare(&b));
     }
-    CHECK(most > 4096 && failed > 0);
+    CHECK(most > 3072 && failed > 0);
     atomic_store(&b.os.fail_at, 0);
     for (size_t i = 0; i < ADDRS; i++)
         for (uint32_t kind = 0; kind < KINDS; kind++)
             if (model[i][kind] != 0)
-                CHECK(specials_take(&b.t, address_of(i), kind, NULL));
+                CHECK(specials_take(&b.t, address_of(i), kind, &got));
     memset(model, 0, sizeof model);
     CHECK_EQ(compare(&b), 0);
     CHECK_EQ(b.t.nslots, os_page_size() / sizeof(struct special));
@@ -124,7 +120,7 @@ static void test_budget(void) {
     CHECK(b.budget.used <= b.budget.cap);
     for (size_t i = 0; i < n; i++) {
         uint32_t record;
-        CHECK(specials_find(&b.t, 8 * (i + 1), SPECIAL_PROFILE, &record) && record == i);
+        CHECK(specials_take(&b.t, 8 * (i + 1), SPECIAL_PROFILE, &record) && record == i);
     }
     uint64_t used = b.budget.used;
     CHECK(budget_keep(&b.budget, 100, 0) != NULL);
@@ -227,11 +223,12 @@ static void test_snapshot(struct rig *r) {
 static void test_check_sees(struct rig *r) {
     char why[256];
     void *p = ga_malloc(r->h, r->c, 64, false);
+    uint32_t record;
     uintptr_t wrong[] = {(uintptr_t)p, (uintptr_t)p + 16, (uintptr_t)&why};
     for (size_t i = 0; i < 3; i++) {
         CHECK(specials_add(&r->h->specials, wrong[i], SPECIAL_PROFILE, 0));
         CHECK_EQ(inspect_check(r->h, why, sizeof why), -1);
-        CHECK(specials_take(&r->h->specials, wrong[i], SPECIAL_PROFILE, NULL));
+        CHECK(specials_take(&r->h->specials, wrong[i], SPECIAL_PROFILE, &record));
         if (i == 0) /* the check has cleared its bit: nobody can tell any more whose it was */
             heap_bits_set(arena_of(&r->h->map, wrong[i]), wrong[i], true);
         CHECK_HEAP(r->h);
