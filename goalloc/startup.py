@@ -21,8 +21,8 @@ def launched(children: bool) -> None:
         install()
     autoprofile.start_from(os.environ)
     if not children:
-        for name in [name for name in os.environ if name.startswith(autoprofile.PATH)]:
-            del os.environ[name]
+        for name in autoprofile.VARIABLES:
+            os.environ.pop(name, None)
 
 
 _begun = False

@@ -75,7 +75,8 @@ def settings(options: dict[str, str]) -> dict[str, str]:
         from .._core import parse_bytes
 
         try:
-            parse_bytes(rate)
+            if rate != "off":
+                parse_bytes(rate)
         except ValueError:
             raise ValueError(f"--rate: not a number of bytes such as 64KiB: {rate!r}") from None
         extra["GOALLOC_PROFILE_RATE"] = rate

@@ -118,7 +118,7 @@
 
   async function refresh() {
     showFlame(await (await ask("flame.json")).json());
-    await fragment("snapshot", "snapshot.html");
+    await fragment("ledger", "ledger.html");
     await fragment("arena-map", `arena.html?n=${Number(place("arena").value)}`);
   }
 

@@ -3,7 +3,7 @@
 The page is one document without anything from elsewhere; what it shows it asks for piece by piece,
 as the displays of a notebook have it:
     state.json      MemStats and the like, every second
-    snapshot.html   ledger and classes
+    ledger.html     MemStats and the classes as tables
     arena.html?n=0  the map of an arena
     flame.json      what the flame graph draws; bounded by MOST_NODES there
 """
@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..snapshots import Snapshot
     from .messages import Request
 
 #: More spans are not drawn: the page would be larger than anybody can look at.
@@ -32,8 +31,8 @@ def page(name: str, request: Request) -> Response:
         return _document()
     if name == "state.json":
         return _json(_state())
-    if name == "snapshot.html":
-        return _fragment(_snapshot()._repr_html_())
+    if name == "ledger.html":
+        return _fragment(_ledger())
     if name == "arena.html":
         return _fragment(_arena(request.number("n")))
     if name == "flame.json":
@@ -98,19 +97,20 @@ def _state() -> dict[str, Any]:
     }
 
 
-def _snapshot() -> Snapshot:
-    from .. import snapshot
+def _ledger() -> str:
+    from .. import class_stats, memstats
 
-    return snapshot()
+    return memstats()._repr_html_() + class_stats()._repr_html_()
 
 
 def _arena(number: int) -> str:
-    s = _snapshot()
-    spans = sum(c.spans or 0 for c in s.classes)
+    from .. import class_stats, snapshot
+
+    spans = sum(c.spans or 0 for c in class_stats())
     if spans > MAX_SPANS:
         raise HTTPError(413, f"{spans:,} spans are too many to draw: at most {MAX_SPANS:,}")
     try:
-        return s.arena_map(number)._repr_html_()
+        return snapshot().arena_map(number)._repr_html_()
     except ValueError as why_not:
         raise HTTPError(404, str(why_not)) from None
 

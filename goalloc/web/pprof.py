@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from threading import BoundedSemaphore
 
@@ -25,6 +26,15 @@ MAX_DELTAS = 4
 
 _deltas = BoundedSemaphore(MAX_DELTAS)
 _one_at_a_time = BoundedSemaphore(1)
+
+
+def _renew() -> None:
+    """In a forked child: who held them is not there."""
+    global _deltas, _one_at_a_time
+    _deltas, _one_at_a_time = BoundedSemaphore(MAX_DELTAS), BoundedSemaphore(1)
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 def pprof(name: str, request: Request) -> Response:
