@@ -2,10 +2,11 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-from pychild import needs_launch
+from pychild import needs_launch, needs_replaceable
 
 MATRIX = Path(__file__).with_name("matrix")
 
@@ -14,12 +15,14 @@ MATRIX = Path(__file__).with_name("matrix")
 def matrix():
     """The modules of tests/matrix can be imported."""
     sys.path.insert(0, str(MATRIX))
+    import compare
     import cpython_suite
     import rows
     import run
     import tables
 
-    yield type("Matrix", (), {"rows": rows, "run": run, "tables": tables, "suite": cpython_suite})
+    modules = {"rows": rows, "run": run, "tables": tables, "suite": cpython_suite}
+    yield type("Matrix", (), {**modules, "compare": compare})
     sys.path.remove(str(MATRIX))
 
 
@@ -74,12 +77,12 @@ def test_differences_of_two_runs_of_a_test_file(matrix):
 
     passed = a_run("passed", a="passed", b="skipped")
     failed = a_run("failed", a="failure", b="skipped")
-    assert matrix.suite.differences([passed], [passed]) == {"differs": {}, "unsteady": {}}
-    assert matrix.suite.differences([passed], [failed])["differs"] == {
+    assert matrix.compare.differences([passed], [passed]) == {"differs": {}, "unsteady": {}}
+    assert matrix.compare.differences([passed], [failed])["differs"] == {
         "": ["passed", "failed"],
         "a": ["passed", "failure"],
     }
-    steady = matrix.suite.differences([passed, passed], [failed, passed])
+    steady = matrix.compare.differences([passed, passed], [failed, passed])
     assert steady["differs"] == {}
     assert steady["unsteady"]["a"] == ["passed", "failure or passed"]
 
@@ -94,7 +97,27 @@ def test_a_file_of_cpythons_tests_is_judged(matrix, tmp_path, monkeypatch, endin
         "    def test_it(self):\n"
         f"        if 'goalloc' in os.environ.get('LD_PRELOAD', ''): {ending}\n"
     )
-    monkeypatch.setattr(matrix.suite, "TRIES", 1)
+    monkeypatch.setattr(matrix.compare, "TRIES", 1)
     monkeypatch.setattr(matrix.suite, "regrtest_options", lambda: ["--testdir", str(tmp_path)])
-    result = matrix.suite.judge("test_made_up", 60)
+    result = matrix.compare.judge(partial(matrix.suite.run_file, "test_made_up"), 60)
     assert result["how"] == how, json.dumps(result)
+
+
+@pytest.mark.slow
+@needs_replaceable
+@pytest.mark.parametrize("mode", ["launch", "import"])
+def test_a_soak_for_a_moment(python, mode):
+    run = ["-m", "goalloc", "run"] if mode == "launch" else []
+    done = python(*run, MATRIX / "soak.py", "--minutes", "0.3")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert f"{mode} mode" in done.stdout and done.stdout.endswith("flat\n")
+
+
+def test_what_a_soak_calls_flat(matrix):
+    import soak
+
+    mib = 1 << 20
+    assert soak.is_flat([n % 3 * mib + 40 * mib for n in range(40)])
+    assert soak.is_flat([n * mib for n in range(30)] + [30 * mib] * 90)  # it warms up
+    assert not soak.is_flat([40 * mib + n * mib for n in range(100)])
+    assert soak.is_flat([])

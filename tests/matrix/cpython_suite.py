@@ -15,13 +15,12 @@ import argparse
 import re
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
+import compare
 import place
 
-TRIES = 3
 # Not offline, not here, or for hours.
 _NOT_HERE = {"network", "urlfetch", "gui", "audio", "largefile", "extralargefile", "cpu", "walltime"}
 _WORD_OF_STATUS = {0: "passed", 2: "failed", 3: "changed its environment", 4: "no test ran"}
@@ -44,12 +43,7 @@ def test_files(folder: Path) -> list[str]:
 
 def cases_of(report: Path, output: str) -> dict[str, str]:
     """The outcome of each test case: of the report, and what only the output names (subtests)."""
-    cases: dict[str, str] = {}
-    if report.exists():
-        for case in ElementTree.parse(report).iter("testcase"):
-            kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
-            if name := case.get("name"):  # without: one whose subtests failed, named below
-                cases[name] = min(kinds, default="passed")
+    cases = compare.cases_of_report(report)
     for kind, name in _NAMED.findall(output):
         words = re.fullmatch(r"(\w+) \(([\w.]+)\).*", name)
         key = name
@@ -60,7 +54,7 @@ def cases_of(report: Path, output: str) -> dict[str, str]:
     return cases
 
 
-def run_file(name: str, ours: bool, timeout: float) -> dict[str, Any]:
+def run_file(name: str, ours: bool, timeout: float) -> compare.Run:
     """One run of one test file: how it ended, its seconds, the outcome of each case."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
@@ -86,49 +80,6 @@ def run_file(name: str, ours: bool, timeout: float) -> dict[str, Any]:
         }
 
 
-def _endings(runs: list[dict[str, Any]]) -> dict[str, set[str]]:
-    """Of the file as a whole ('') and of each case: the ways in which it ended."""
-    found: dict[str, set[str]] = {"": {run["how"] for run in runs}}
-    for run in runs:
-        for case, ending in run["cases"].items():
-            found.setdefault(case, set()).add(ending)
-    return found
-
-
-def differences(stock: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, Any]:
-    """{'differs': {case: [stock, ours]}, 'unsteady': the same}; '' is the file as a whole."""
-    a, b = _endings(stock), _endings(ours)
-    found: dict[str, Any] = {"differs": {}, "unsteady": {}}
-    for case in sorted(a.keys() | b.keys()):
-        x, y = a.get(case, {"not run"}), b.get(case, {"not run"})
-        if x != y or len(x) > 1:
-            words = [" or ".join(sorted(x)), " or ".join(sorted(y))]
-            found["unsteady" if x & y else "differs"][case] = words
-    return found
-
-
-def judge(name: str, slow: float) -> dict[str, Any]:
-    """Runs a file both ways, more often if the ends are not the same."""
-    stock = [run_file(name, False, slow)]
-    if stock[0]["how"] == "timeout":
-        return {"how": "not run", "seconds": [stock[0]["seconds"]]}
-    patience = 120 + 5 * stock[0]["seconds"]
-    ours = [run_file(name, True, patience)]
-    while (found := differences(stock, ours))["differs"] and len(ours) < TRIES:
-        stock.append(run_file(name, False, patience))
-        ours.append(run_file(name, True, patience))
-    result = {
-        "how": "differs" if found["differs"] else "same",
-        "result": stock[0]["how"],
-        "cases": len(stock[0]["cases"]),
-        "seconds": [stock[0]["seconds"], ours[0]["seconds"]],
-        **{key: value for key, value in found.items() if value},
-    }
-    if found["differs"]:
-        result["tail"] = ours[0]["tail"]
-    return result
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="*", help="test files; default: all that have no result yet")
@@ -146,7 +97,7 @@ def main() -> int:
         if not options.files and name in done:
             if not options.again or done[name]["how"] == "same":
                 continue
-        done[name] = judge(name, options.slow)
+        done[name] = compare.judge(partial(run_file, name), options.slow)
         place.save(path, results)
         note = done[name].get("differs") or done[name].get("result", "")
         print(f"{i}/{len(names)} {name}: {done[name]['how']} {note}", flush=True)

@@ -142,6 +142,21 @@ def _slow(r: Results) -> list[str]:
     return sorted(name for name, file in r["files"].items() if file["how"] == "not run")
 
 
+def packages(results: list[Results]) -> str:
+    """NumPy's, pandas' and Cython's tests: a line for each part."""
+    parts = ["## NumPy, pandas and Cython\n"]
+    parts.append("The allocation-heavy parts of their tests, by `tests/matrix/package_suites.py`.\n")
+    for r in results:
+        versions = ", ".join(f"{name} {version}" for name, version in r["packages"].items())
+        lines = [
+            [name, f"{file.get('cases', 0):,}", file["how"], file.get("result", "slow")]
+            for name, file in sorted(r["files"].items())
+        ]
+        parts.append(f"CPython {r['version']}: {versions}.\n")
+        parts.append(table(["part", "test cases", "stock and goalloc", "stock ends with"], lines))
+    return "\n".join(parts)
+
+
 def suite(results: list[Results]) -> str:
     lines = []
     for r in results:
@@ -162,7 +177,7 @@ def suite(results: list[Results]) -> str:
     parts.append(table(["test: stock / goalloc", "CPython", "why"], _differences(results)))
     parts.append("## Not run: slow\n")
     parts += [f"{r['version']}: {', '.join(_slow(r)) or 'none'}.\n" for r in results]
-    return "\n".join(parts)
+    return "\n".join([*parts, packages(load("packages"))])
 
 
 PAGES: dict[str, tuple[str, Callable[[list[Results]], str]]] = {
