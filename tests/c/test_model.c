@@ -1,5 +1,5 @@
 /* Random operations, all entry points together, against a shadow of what must be in memory, while
- * the scavenger works around it. */
+ * the scavenger works around it and now more, now fewer of the blocks are sampled. */
 #include "clock.h"
 
 #include <string.h>
@@ -9,6 +9,7 @@ enum { NBLOCKS = 3000, STEPS = 60000, NCACHES = 3 };
 struct model {
     struct clocked clock;
     struct rig rig; /* the clock's, with the cache of the moment */
+    struct profile profile;
     struct rng rng;
     struct mcache *cache[NCACHES]; /* the program runs now on one, now on another */
     bool noscan_only;
@@ -76,7 +77,8 @@ static void op_misuse(struct model *m, const struct block *b) {
 
 static void op_rare(struct model *m) {
     struct rig *r = &m->rig;
-    switch (rng_next(&m->rng) % 9) {
+    static const uint64_t rates[] = {0, 1, 1000};
+    switch (rng_next(&m->rng) % 10) {
     case 0:
         if (rng_next(&m->rng) % 2)
             mheap_free_os_memory(r->h);
@@ -114,6 +116,9 @@ static void op_rare(struct model *m) {
     case 7:
         clock_pass(&m->clock, rng_next(&m->rng) % (20 * CLOCK_TICK));
         break;
+    case 8:
+        mcaches_set_sample_rate(r->h, rates[rng_next(&m->rng) % 3]);
+        break;
     default:
         CHECK_HEAP(r->h);
     }
@@ -147,6 +152,8 @@ static void run(enum arena_layout layout, enum mcache_kind kind, uint64_t seed) 
     clock_open(&m.clock, layout, kind);
     m.clock.unchecked = true;
     m.rig = m.clock.rig;
+    CHECK(profile_init(&m.profile, &m.rig.h->profile_budget));
+    m.rig.h->profile = &m.profile;
     m.noscan_only = kind == MCACHE_THREAD;
     for (int i = 0; i < NCACHES; i++) /* several only where blocks may be freed by others */
         m.cache[i] = i == 0 || kind != MCACHE_THREAD
@@ -163,6 +170,10 @@ static void run(enum arena_layout layout, enum mcache_kind kind, uint64_t seed) 
     clock_run_out(&m.clock); /* all the rest goes by itself */
     check_memstats_slow(m.rig.h);
     check_all_is_back(m.rig.h);
+    CHECK_EQ(m.profile.inuse, 0);
+    CHECK(m.profile.buckets.n != 0);
+    profile_destroy(&m.profile);
+    m.rig.h->profile = NULL;
     rig_close(&m.rig);
 }
 
