@@ -5,6 +5,7 @@
 
 #include "client.h"
 #include "fatal.h"
+#include "rng.h"
 
 /* ---- start and end -------------------------------------------------------------------------- */
 
@@ -20,13 +21,24 @@ static bool add_hint(struct arena_map *m, uintptr_t addr, bool down) {
     return true;
 }
 
-/* One reservation for spans | pageclass | page_was | bitmap | arena. */
+/* Somewhere else in each process, instead of where Go's heap always is. */
+void arena_map_scatter(struct arena_map *m, uint64_t seed) {
+    struct rng rng;
+    rng_seed(&rng, seed);
+    for (struct arena_hint *hint = m->hints; hint != NULL; hint = hint->next) {
+        uint64_t random = (uint64_t)rng_next(&rng) << 32 | rng_next(&rng);
+        hint->addr = GA_ARENA_SCATTER_MIN +
+                     ga_align_down(random % (GA_ARENA_SCATTER_END - GA_ARENA_SCATTER_MIN), GA_ARENA_SIZE);
+    }
+}
+
+/* One reservation for spans | pageclass | page_was | bitmap | gap | arena. */
 static void linear_init(struct arena_map *m, size_t nbytes) {
     struct linear_window *w = &m->linear;
     size_t size = ga_align_up(ga_max(nbytes, GA_ARENA_SIZE), GA_ARENA_SIZE);
     size_t npages = size >> GA_PAGE_SHIFT;
     size_t spans = npages * sizeof(struct mspan *), bitmap = size >> (GA_GRANULE_SHIFT + 3);
-    size_t tables = ga_align_up(spans + 2 * npages + 2 * bitmap, GA_ARENA_SIZE);
+    size_t tables = ga_align_up(spans + 2 * npages + 2 * bitmap + GA_LINEAR_GAP, GA_ARENA_SIZE);
     w->nbytes = tables + size;
     w->memory = os_reserve_aligned(m->os, w->nbytes, GA_ARENA_SIZE);
     if (w->memory == NULL)
@@ -37,8 +49,8 @@ static void linear_init(struct arena_map *m, size_t nbytes) {
     w->spans = (struct mspan **)base;
     w->pageclass = (uint8_t *)(base + spans);
     w->page_was = w->pageclass + npages;
-    w->bitmap_end[0] = (uint64_t *)w->start;
-    w->bitmap_end[1] = (uint64_t *)(w->start - bitmap);
+    w->bitmap_end[0] = (uint64_t *)(w->start - GA_LINEAR_GAP);
+    w->bitmap_end[1] = (uint64_t *)(w->start - GA_LINEAR_GAP - bitmap);
     m->cur_base = w->start;
     m->cur_end = w->start + size;
 }

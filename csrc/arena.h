@@ -22,9 +22,9 @@
  *   page_was    a byte per page of a freed span: what it was, to name a misuse exactly.
  *
  * Layouts.  Sparse (Go 1.11+): arenas wherever hints find room, the arrays inside heap_arena.
- * Linear (Go <= 1.10): one reservation `spans | pageclass | page_was | bitmap[1] | bitmap[0] | arena`;
+ * Linear (Go <= 1.10): one reservation `spans | pageclass | page_was | bitmap[1] | bitmap[0] | gap | arena`;
  * the arrays of all arenas are slices of it, one subtraction finds an entry, the bitmap grows down
- * from the start of the arena.  When the reservation can't be had or is full, sparse arenas take over.
+ * from the gap.  When the reservation can't be had or is full, sparse arenas take over.
  *
  * Lock: mheap.lock to change the map; reading needs none (entries are published with release and
  * never taken back while the heap lives). */
@@ -78,7 +78,8 @@ struct linear_window {
     size_t mapped;   /* bytes from start whose tables are there */
     uint8_t *pageclass, *page_was;
     struct mspan **spans;
-    uint64_t *bitmap_end[2]; /* [0] == start: word i of the window is bitmap_end[][-1 - i] */
+    uint64_t *bitmap_end[2]; /* word i of the window is bitmap_end[][-1 - i]; nothing of ours, and no
+                              * access, is in the GA_LINEAR_GAP bytes between [0] and start */
     void *memory;
     size_t nbytes;
 };
@@ -102,6 +103,8 @@ struct arena_map {
 /* False: out of memory.  A linear window that can't be had is not an error. */
 bool arena_map_init(struct arena_map *m, struct os *os, struct persistentalloc *persistent,
                     enum arena_layout layout, size_t linear_bytes);
+/* Sparse arenas to come are at random places.  Before there is one. */
+void arena_map_scatter(struct arena_map *m, uint64_t seed);
 void arena_map_destroy(struct arena_map *m);
 
 /* A piece of address space that has just become Ready. */

@@ -39,6 +39,13 @@
 #define GA_ARENA_HINT_BASE ((uintptr_t)0xc0 << 32)
 #endif
 #define GA_ARENA_HINT_STEP ((uintptr_t)1 << 40)
+#define GA_ARENA_SCATTER_MIN ((uintptr_t)1 << 36) /* where arenas at random places are: above what */
+#if defined(__aarch64__)                         /* programs get, below where the kernel maps */
+#define GA_ARENA_SCATTER_END ((uintptr_t)1 << 38)
+#else
+#define GA_ARENA_SCATTER_END ((uintptr_t)1 << 46)
+#endif
+#define GA_LINEAR_GAP (64 * GA_KIB) /* between bitmap and blocks: a page of any system */
 
 #define GA_STACK_SPAN_SIZE (32 * GA_KIB) /* a manual span that is cut into stacks of one order */
 #define GA_STACK_MIN (2 * GA_KIB)        /* order 0; each order doubles */

@@ -405,6 +405,8 @@ static void make_heap(void) {
     if (!heap_ready)
         return;
     heap.map.huge = s.huge_pages;
+    if (s.random_arenas) /* there is none yet */
+        arena_map_scatter(&heap.map, os_entropy());
     scavenger_set_delay(&heap, s.scavenge_delay_ns);
     mheap_set_memory_limit(&heap, s.memory_limit);
     background_init(&heap);

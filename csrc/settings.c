@@ -156,6 +156,14 @@ static void read_guard(struct settings *s) {
         warn("goalloc: warning: GOALLOC_GUARD is no number such as 5000: none is guarded\n");
 }
 
+static void read_random_arenas(struct settings *s) {
+    const char *text = getenv("GOALLOC_RANDOM_ARENAS");
+    s->random_arenas = text != NULL && strcmp(text, "1") == 0;
+    if (text != NULL && !s->random_arenas && strcmp(text, "0") != 0)
+        warn("goalloc: warning: GOALLOC_RANDOM_ARENAS is neither 0 nor 1: arenas are where they always "
+             "are\n");
+}
+
 void settings_read(struct settings *s) {
     *s = (struct settings){
         .layout = LAYOUT_SPARSE,
@@ -168,6 +176,7 @@ void settings_read(struct settings *s) {
     read_debug(s);
     read_profile_rate(s);
     read_guard(s);
+    read_random_arenas(s);
     const char *delay = getenv("GOALLOC_SCAVENGE_DELAY"), *limit = getenv("GOALLOC_MEMORY_LIMIT");
     if (delay != NULL && !parse_seconds(delay, &s->scavenge_delay_ns))
         warn("goalloc: warning: GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, "

@@ -11,6 +11,7 @@ struct settings {
     uint64_t memory_limit;      /* GOALLOC_MEMORY_LIMIT, bytes; UINT64_MAX: none */
     enum huge_pages huge_pages; /* GOALLOC_HUGE_PAGES */
     uint64_t profile_rate;      /* GOALLOC_PROFILE_RATE, bytes; 0 (or off): none, 1: every block */
+    bool random_arenas;         /* GOALLOC_RANDOM_ARENAS */
     uint64_t guard_rate;        /* GOALLOC_GUARD: one in so many blocks; 0: none */
     uint64_t debug;             /* GOALLOC_DEBUG: operations between two checks; 0: off */
 };

@@ -22,6 +22,9 @@ WARNINGS = {
         "the default is used"
     ),
     "GOALLOC_GUARD": "GOALLOC_GUARD is no number such as 5000: none is guarded",
+    "GOALLOC_RANDOM_ARENAS": (
+        "GOALLOC_RANDOM_ARENAS is neither 0 nor 1: arenas are where they always are"
+    ),
     "GOALLOC_SCAVENGE_DELAY": (
         "GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, or off; "
         "the default is used"
@@ -37,6 +40,7 @@ GOOD = {
     "GOALLOC_DEBUG": ["0", "1", "50000"],
     "GOALLOC_PROFILE_RATE": ["512KiB", "1", "0", "off"],
     "GOALLOC_GUARD": ["0", "1", "5000"],
+    "GOALLOC_RANDOM_ARENAS": ["0", "1"],
     "GOALLOC_SCAVENGE_DELAY": ["0", "1", "0.5", "off", "inf"],
     "GOALLOC_MEMORY_LIMIT": ["1GiB", "536870912", "cgroup", "off"],
 }

@@ -240,6 +240,41 @@ static void test_linear(void) {
     teardown(&f);
 }
 
+/* Between the words of the bitmap and the first block there is a gap that nobody can touch. */
+static void test_linear_gap(void) {
+    struct fixture f;
+    setup(&f, LAYOUT_LINEAR, GA_ARENA_SIZE);
+    grow(&f, GA_MIB);
+    const struct linear_window *w = &f.map.linear;
+    CHECK_EQ(w->start - (uintptr_t)w->bitmap_end[0], GA_LINEAR_GAP);
+    CHECK_EQ(GA_LINEAR_GAP % os_page_size(), 0);
+    int ends[2]; /* the system says of an address whether it can be read */
+    CHECK(pipe(ends) == 0);
+    for (uintptr_t a = w->start - GA_LINEAR_GAP; a < w->start; a += os_page_size())
+        CHECK(write(ends[1], (void *)a, 1) < 0);
+    CHECK(write(ends[1], (void *)(w->start - GA_LINEAR_GAP - 1), 1) == 1);
+    CHECK(write(ends[1], (void *)w->start, 1) == 1);
+    close(ends[0]);
+    close(ends[1]);
+    teardown(&f);
+}
+
+/* Whole arenas, each time elsewhere, and growing as those at the usual place do. */
+static void test_scattered(void) {
+    uintptr_t first[2];
+    for (unsigned i = 0; i < 2; i++) {
+        struct fixture f;
+        setup(&f, LAYOUT_SPARSE, 0);
+        arena_map_scatter(&f.map, i + 1);
+        first[i] = grow(&f, GA_MIB).base;
+        CHECK_EQ(first[i] % GA_ARENA_SIZE, 0);
+        CHECK_EQ(grow(&f, GA_MIB).base, first[i] + GA_MIB);
+        CHECK(arena_of(&f.map, grow(&f, 2 * GA_ARENA_SIZE).base) != NULL);
+        teardown(&f);
+    }
+    CHECK(first[0] != first[1]);
+}
+
 static void test_linear_window_refused(void) {
     struct fixture f;
     setup(&f, LAYOUT_LINEAR, (size_t)1 << 50); /* more than there is */
@@ -399,6 +434,8 @@ int main(void) {
     test_growth_fails(LAYOUT_SPARSE);
     test_growth_fails(LAYOUT_LINEAR);
     test_linear();
+    test_linear_gap();
+    test_scattered();
     test_linear_window_refused();
     test_spans(LAYOUT_SPARSE);
     test_spans(LAYOUT_LINEAR);
