@@ -7,20 +7,19 @@ without them, all in one run: fresh processes, one after another, in an order th
 import argparse
 import statistics
 import sys
-import tempfile
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 
 import paired
 import report
 import run_programs
 from contenders import Contender, available
-from interpreter import ChildFailed, Interpreter
+from interpreter import Interpreter
 from report import Result, Section, Table
-from subjects import headed, look_at
+from subjects import headed
 
 KIND = "profile-cost"
+_ROUNDS = 7
 _RATE = "GOALLOC_PROFILE_RATE"
 # name -> what it is compared with
 BASES = {
@@ -118,33 +117,10 @@ SECTION = Section(
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add = parser.add_argument
-    add("--python", default=sys.executable, metavar="PATH", help="interpreter (default: this)")
-    add("--programs", nargs="+", choices=run_programs.PROGRAMS, default=run_programs.PROGRAMS,
-        metavar="NAME")  # fmt: skip
-    add("--rounds", type=int, help="processes of each way (default: 7)")
-    add("--scale", type=float, default=1.0, help="how much work, 1 is some tenths of a second")
-    add("--json", type=Path, metavar="FILE", help="in place of a file in results/")
-    add("--quick", action="store_true", help="one short round: does it work here?")
-    options = parser.parse_args(argv)
-    if options.quick:
-        options.scale = min(options.scale, 0.02)
-    options.rounds = options.rounds or (1 if options.quick else 7)
-    with tempfile.TemporaryDirectory(prefix="goalloc-profile-cost-") as scratch:
-        try:
-            python = look_at(options.python, Path(scratch))
-            result = run(python, options)
-        except (ChildFailed, LookupError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-    if not result["rows"]:
-        print(f"error: nothing ran: {result['left_out'] | result['failed']}", file=sys.stderr)
-        return 2
-    file = options.json or report.default_file(KIND, python.label, options.quick)
-    report.write_json(result, file)
-    print(report.text(result, [SECTION]))
-    return 1 if result["failed"] else 0
+    def shown(result: Result) -> str:
+        return report.text(result, [SECTION])
+
+    return run_programs.command_line(argv, __doc__ or "", KIND, _ROUNDS, run, shown, choice=False)
 
 
 if __name__ == "__main__":

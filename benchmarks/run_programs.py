@@ -9,6 +9,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from subjects import contenders, headed, libraries, look_at
 
 PROGRAMS = sorted(path.stem for path in (HERE / "programs").glob("*.py"))
 _CHILD = HERE / "program_child.py"
+_ROUNDS = 9
 
 Row = dict[str, Any]
 Runs = dict[str, list[Row]]  # what the children said, by contender
@@ -125,34 +127,46 @@ def run(python: Interpreter, options: argparse.Namespace) -> report.Result:
     return result
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def command_line(
+    argv: list[str] | None, doc: str, kind: str, rounds: int,
+    measured: Callable[[Interpreter, argparse.Namespace], report.Result],
+    shown: Callable[[report.Result], str], *, choice: bool,
+) -> int:  # fmt: skip
+    """What the harnesses of our programs ask and answer alike; choice: contenders can be chosen."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
     add = parser.add_argument
     add("--python", default=sys.executable, metavar="PATH", help="interpreter (default: this)")
-    add("--contenders", nargs="+", metavar="NAME", help="default: goalloc and preloaded peers")
+    if choice:
+        add("--contenders", nargs="+", metavar="NAME", help="default: goalloc and preloaded peers")
     add("--programs", nargs="+", choices=PROGRAMS, default=PROGRAMS, metavar="NAME")
-    add("--rounds", type=int, help="processes of each contender (default: 9)")
+    add("--rounds", type=int, help=f"processes of each contender (default: {rounds})")
     add("--scale", type=float, default=1.0, help="how much work, 1 is some tenths of a second")
     add("--json", type=Path, metavar="FILE", help="in place of a file in results/")
     add("--quick", action="store_true", help="one short round: does it work here?")
     options = parser.parse_args(argv)
     if options.quick:
         options.scale = min(options.scale, 0.02)
-    options.rounds = options.rounds or (1 if options.quick else 9)
-    with tempfile.TemporaryDirectory(prefix="goalloc-programs-") as scratch:
+    options.rounds = options.rounds or (1 if options.quick else rounds)
+    with tempfile.TemporaryDirectory(prefix=f"goalloc-{kind}-") as scratch:
         try:
             python = look_at(options.python, Path(scratch))
-            result = run(python, options)
+            result = measured(python, options)
         except (ChildFailed, LookupError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
     if not result["rows"]:
         print(f"error: nothing ran: {result['left_out'] | result['failed']}", file=sys.stderr)
         return 2
-    file = options.json or report.default_file("programs", python.label, options.quick)
+    file = options.json or report.default_file(kind, python.label, options.quick)
     report.write_json(result, file)
-    print(programs_report.text(result))
+    print(shown(result))
     return 1 if result["failed"] else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    return command_line(
+        argv, __doc__ or "", "programs", _ROUNDS, run, programs_report.text, choice=True
+    )
 
 
 if __name__ == "__main__":
