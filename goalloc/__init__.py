@@ -99,11 +99,11 @@ if TYPE_CHECKING:
     from .profiles.pprof_read import read_profile
     from .profiles.profile import HeapProfile
     from .profiles.records import Frame, Sample, Thread
+    from .serving import serve
     from .sizes import SizeClass, size_class_of, size_classes
     from .snapshots import Snapshot, SnapshotDiff
     from .stats import Arena, BySize, ClassStats, MemStats, Span
     from .timeline import MemoryTimeline, Moment, record
-    from .web.server import serve
 
 # Which module each name comes from.  Types are told above, where no import is paid for.
 _HOME = {
@@ -125,11 +125,11 @@ _HOME = {
     "profiles.pprof_read": "read_profile",
     "profiles.profile": "HeapProfile",
     "profiles.records": "Frame Sample Thread",
+    "serving": "serve",
     "sizes": "SizeClass size_class_of size_classes",
     "snapshots": "Snapshot SnapshotDiff",
     "stats": "Arena BySize ClassStats MemStats Span",
     "timeline": "MemoryTimeline Moment record",
-    "web.server": "serve",
 }
 
 

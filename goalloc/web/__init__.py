@@ -12,5 +12,6 @@ from __future__ import annotations
 
 __all__ = ["Server", "asgi_app", "serve", "wsgi_app"]
 
+from ..serving import serve
 from .adapters import asgi_app, wsgi_app
-from .server import Server, serve
+from .server import Server

@@ -79,17 +79,6 @@ class Server:
         return f"<goalloc server at {self.url}{', closed' if self.closed else ''}>"
 
 
-def serve(host: str = "127.0.0.1", port: int = 0) -> Server:
-    """Serves the heap of this process by HTTP, in a thread, until it is closed or the process ends.
-
-    host   where it listens; only this machine can reach the default.  There is no password: another
-           address gives what runs here, its file names and its memory to all who reach it
-    port   0: any free one, which .url tells
-    Raises OSError where it can't listen.
-    """
-    return Server(host, port)
-
-
 class _HTTPServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False

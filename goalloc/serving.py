@@ -1,0 +1,20 @@
+"""goalloc.serve(), apart from the server: to look up its name must not load the modules of HTTP."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .web.server import Server
+
+
+def serve(host: str = "127.0.0.1", port: int = 0) -> Server:
+    """Serves the heap of this process by HTTP, in a thread, until it is closed or the process ends.
+
+    host   where it listens; only this machine can reach the default.  There is no password: another
+           address gives what runs here, its file names and its memory to all who reach it
+    port   0: any free one, which .url tells
+    Raises OSError where it can't listen.
+    """
+    from .web.server import Server
+
+    return Server(host, port)
