@@ -290,6 +290,7 @@ void debug_check(struct debugger *d) {
     mutex_unlock(&d->lock);
     world_stop(h);
     mutex_lock(&h->lock);
+    inspect_show_specials(h, true);
     for (struct mspan *s = inspect_next_span(h, 0); s != NULL;
          s = inspect_next_span(h, mspan_end(s))) {
         bool first_set = s->state == MSPAN_IN_USE && s->central >= h->central &&
@@ -297,6 +298,7 @@ void debug_check(struct debugger *d) {
         if (first_set && !spanclass_noscan(s->spanclass) && s->elemsize >= OVERHEAD)
             check_span(d, s);
     }
+    inspect_show_specials(h, false);
     mutex_unlock(&h->lock);
     world_start(h);
 }

@@ -67,7 +67,11 @@ DEATHS = [
             ("realloc_mixed_3", "obj block 0x reallocated by goalloc_realloc\n"),
         )
     ],
-    ("debug", "check_overflow", "overflow of obj block 0x of 100 bytes at byte 100, found by check\n"),
+    *[
+        ("debug", sampled + "check_overflow",
+         "overflow of obj block 0x of 100 bytes at byte 100, found by check\n")
+        for sampled in ("", "sampled_")
+    ],
     ("debug", "write_after_free_reuse", "write after free to obj block 0x of 100 bytes at byte 7, "
                                         "found when its memory was used again\n"),
     ("debug", "overflow_all", "overflow of the block at 0x, or underflow of the next one, over its "

@@ -1,11 +1,14 @@
 /* Dies as a program does that misuses memory in a debugging run (debug.h); the argument says how. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "debug.h"
+#include "profile.h"
 
 static struct mheap *h;
 static struct mcache *c;
 static struct debugger *d;
+static struct profile profile;
 
 static char *make(size_t size) { return debug_malloc(d, c, size, DOMAIN_OBJ); }
 static void drop(void *p) { debug_free(d, c, p, DOMAIN_OBJ, RING_MAIN); }
@@ -66,11 +69,22 @@ static void commit(const char *crime, char *p, size_t size) {
     }
 }
 
+static void sample_every_block(void) {
+    if (!profile_init(&profile, &h->profile_budget))
+        abort();
+    h->profile = &profile;
+    mcaches_set_sample_rate(h, 1);
+}
+
 int main(int argc, char **argv) {
     h = heap_new(LAYOUT_SPARSE, 0);
     c = mcache_new(h, MCACHE_HEAP, h->central);
     d = debug_new(h, 0);
     const char *crime = argc > 1 ? argv[1] : "";
+    if (strncmp(crime, "sampled_", 8) == 0) {
+        sample_every_block();
+        crime += 8;
+    }
     bool large = strncmp(crime, "large_", 6) == 0;
     char *neighbour = make(100), *small = make(100), *big = make(100000);
     commit(large ? crime + 6 : crime, large ? big : small, large ? 100000 : 100);
