@@ -17,7 +17,8 @@
 
 static struct guards *watched;
 static struct sigaction before;
-static volatile sig_atomic_t passing; /* a fault is being passed on */
+/* A fault of this thread is being passed on: runtimes that live on faults have several at a time. */
+static __thread volatile sig_atomic_t passing __attribute__((tls_model("initial-exec")));
 
 /* ---- telling -------------------------------------------------------------------------------- */
 

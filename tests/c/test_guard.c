@@ -133,6 +133,44 @@ static void test_other_faults_are_passed_on(void) {
     guards_delete(g);
 }
 
+static _Thread_local sigjmp_buf own_back;
+static _Atomic int inside;
+
+/* Comes back when two threads are in it. */
+static void meeting_handler(int number) {
+    atomic_fetch_add(&inside, 1);
+    while (atomic_load(&inside) < 2)
+        os_yield();
+    siglongjmp(own_back, number);
+}
+
+static void *touch(void *nowhere) {
+    if (sigsetjmp(own_back, 1) == 0)
+        (void)*(volatile char *)nowhere;
+    return NULL;
+}
+
+/* Runtimes that live on faults have them in several threads at once. */
+static void test_faults_of_two_threads_are_passed_on(void) {
+    struct guards *g = guards_new(&os, NULL);
+    void *nowhere = os_reserve(&os, NULL, os_page_size());
+    struct sigaction theirs;
+    pthread_t thread[2];
+    memset(&theirs, 0, sizeof theirs);
+    theirs.sa_handler = meeting_handler;
+    theirs.sa_flags = SA_NODEFER;
+    sigaction(SIGSEGV, &theirs, NULL);
+    guard_watch(g);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(pthread_create(&thread[i], NULL, touch, nowhere), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+    CHECK_EQ(atomic_load(&inside), 2);
+    signal(SIGSEGV, SIG_DFL);
+    os_free(&os, nowhere, os_page_size());
+    guards_delete(g);
+}
+
 /* ---- threads -------------------------------------------------------------------------------- */
 
 #define PLACES 32
@@ -173,6 +211,7 @@ int main(void) {
     test_queue();
     test_failing_system();
     test_other_faults_are_passed_on();
+    test_faults_of_two_threads_are_passed_on();
     test_threads();
     return check_summary();
 }
