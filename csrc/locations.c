@@ -19,7 +19,9 @@ static uint32_t intern_text(struct locations *l, const char *bytes, size_t nbyte
     uint32_t id;
     if (table_find(&l->texts, key.hash, same_text, &key, &id) != NULL)
         return id;
-    char *copy = budget_keep(l->budget, nbytes + (nbytes == 0), 1);
+    char *copy = NULL;
+    if (table_has_room(&l->texts))
+        copy = budget_keep(l->budget, nbytes + (nbytes == 0), 1);
     if (copy == NULL || (t = table_add(&l->texts, key.hash, &id)) == NULL)
         return NO_ID;
     t->nbytes = key.nbytes;

@@ -69,8 +69,10 @@ void *table_find(const struct table *t, uint32_t hash, bool (*same)(const void *
     return NULL;
 }
 
+bool table_has_room(struct table *t) { return chunk_has_room(t) && index_has_room(t); }
+
 void *table_add(struct table *t, uint32_t hash, uint32_t *number) {
-    if (!chunk_has_room(t) || !index_has_room(t))
+    if (!table_has_room(t))
         return NULL;
     *number = t->n++;
     void *row = table_row(t, *number);

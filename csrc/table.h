@@ -35,6 +35,8 @@ GA_INLINE void *table_row(const struct table *t, uint32_t i) {
 /* The first row with this hash for which same(row, key) holds, or NULL. */
 void *table_find(const struct table *t, uint32_t hash, bool (*same)(const void *row, const void *key),
                  const void *key, uint32_t *number);
+/* Will the next table_add succeed?  For who needs memory for what goes into the row first. */
+bool table_has_room(struct table *t);
 /* A new row, zero but for its hash. */
 void *table_add(struct table *t, uint32_t hash, uint32_t *number);
 

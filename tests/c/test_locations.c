@@ -203,6 +203,23 @@ static void test_cap(uint64_t seed) {
     CHECK(never && some);
 }
 
+/* Where only the table is full, the texts that it has no row for take no room either. */
+static void test_dropped_takes_nothing(void) {
+    struct world w;
+    char name[16];
+    world_init(&w, UINT64_MAX);
+    CHECK(locations_init(&w.l, &w.budget));
+    w.budget.cap = w.budget.used + 1500;
+    uint64_t used = 0;
+    for (int i = 0; w.l.dropped < 50; i++) {
+        used = w.l.dropped == 0 ? w.budget.used : used;
+        locations_add_thread(&w.l, 1, name, (size_t)sprintf(name, "thread %d", i));
+    }
+    CHECK(used + sizeof name < w.budget.cap); /* it was not for want of room for a text */
+    CHECK(w.budget.used <= used + sizeof name);
+    world_destroy(&w);
+}
+
 /* Call k of the system fails, for every k; the run goes on behind it. */
 static void test_failures(uint64_t seed) {
     uint64_t all_dropped = 0;
@@ -235,6 +252,7 @@ int main(void) {
     uint64_t seed = check_seed();
     test_model(seed);
     test_cap(seed);
+    test_dropped_takes_nothing();
     test_failures(seed);
     return check_summary();
 }
