@@ -57,7 +57,8 @@ bool mcache_sample(struct mcache *c, void *p, size_t size) {
                           c->sampler.rate);
 }
 
-/* What had been granted and not handed out is taken back first: the count of blocks stays. */
+/* What had been granted and not handed out is taken back first: the count of blocks stays.  Left is
+ * below zero where the owner was stopped on his way to a slow path: that block is none yet. */
 void mcache_draw_again(struct mcache *c, uint64_t rate) {
     c->sampler.rate = rate;
     c->next_sample = sampler_next(&c->sampler);
@@ -66,7 +67,8 @@ void mcache_draw_again(struct mcache *c, uint64_t rate) {
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
         if (c->cold[spc].cap == 0)
             continue;
-        c->cold[spc].granted -= (uint64_t)c->store[spc].left;
+        if (c->store[spc].left > 0)
+            c->cold[spc].granted -= (uint64_t)c->store[spc].left;
         c->store[spc].left = 0;
         mcache_draw_left(c, spc);
     }

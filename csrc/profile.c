@@ -31,7 +31,9 @@ static bool intern_stack(struct profile *p, const uint32_t *locs, size_t n, uint
     struct profile_stack key = {table_hash(0, locs, n), (uint32_t)n, locs};
     if (table_find(&p->stacks, key.hash, same_stack, &key, number) != NULL)
         return true;
-    uint32_t *copy = budget_keep(p->budget, n * sizeof copy[0], sizeof copy[0]);
+    uint32_t *copy = NULL;
+    if (table_has_room(&p->stacks))
+        copy = budget_keep(p->budget, n * sizeof copy[0], sizeof copy[0]);
     struct profile_stack *s = copy == NULL ? NULL : table_add(&p->stacks, key.hash, number);
     if (s == NULL)
         return false;
@@ -110,8 +112,10 @@ static void free_locked(struct profile *p, uint32_t number) {
 
 static bool malloc_locked(struct profile *p, struct specials *t, uintptr_t addr,
                           enum special_kind kind, struct bucket *key) {
-    uint32_t number;
+    uint32_t number, gone;
     struct bucket *b = NULL;
+    if (specials_take(t, addr, kind, &gone)) /* a wrapped block whose free was not seen */
+        free_locked(p, gone);
     if (walk(p, key->domain != 0, &key->stack, &key->thread))
         b = intern_bucket(p, key, &number);
     if (b == NULL || !specials_add(t, addr, kind, number))

@@ -70,7 +70,8 @@ struct profile {
 bool profile_init(struct profile *p, struct budget *budget);
 void profile_destroy(struct profile *p);
 
-/* The calling thread has just got the block at addr, which nobody else knows yet.  False: dropped. */
+/* The calling thread has just got the block at addr, which nobody else knows yet; one that was there
+ * before counts as freed.  False: dropped. */
 bool profile_malloc(struct profile *p, struct specials *t, uintptr_t addr, enum special_kind kind,
                     size_t size, unsigned domain, uint64_t rate);
 /* The block at addr is about to be freed.  False: it has no special of that kind. */

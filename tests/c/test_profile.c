@@ -293,6 +293,26 @@ static void test_rates(uint64_t seed) {
     bench_close(&b);
 }
 
+/* The rate changes while a thread is on its way to the slow path, its block counted and not yet made. */
+static void test_rate_in_between(void) {
+    struct bench b;
+    struct memstats before, after;
+    bench_open(&b, MCACHE_THREAD, 1000);
+    spanclass_t spc = make_spanclass(size_to_class(64), true);
+    void *first = ga_malloc(b.r.h, b.r.c, 64, true);
+    inspect_memstats(b.r.h, &before);
+    b.r.c->cold[spc].granted -= (uint64_t)b.r.c->store[spc].left;
+    b.r.c->store[spc].left = 0;
+    CHECK_EQ(store_pop(&b.r.c->store[spc], true), NULL);
+    CHECK_EQ(mcaches_set_sample_rate(b.r.h, 2000), 1000);
+    void *second = ga_malloc(b.r.h, b.r.c, 64, true);
+    inspect_memstats(b.r.h, &after);
+    CHECK_EQ(after.mallocs - before.mallocs, 1);
+    CHECK_EQ(ga_free(b.r.h, b.r.c, first), MISUSE_NONE);
+    CHECK_EQ(ga_free(b.r.h, b.r.c, second), MISUSE_NONE);
+    bench_close(&b);
+}
+
 /* ---- no room --------------------------------------------------------------------------------- */
 
 /* What has no room is dropped and counted; the blocks are blocks like any other. */
@@ -354,6 +374,10 @@ static void test_wrapped(void) {
     CHECK(!profile_free(&b.profile, t, 88, SPECIAL_WRAPPED, &bucket));
     CHECK(!profile_free(&b.profile, t, 96, SPECIAL_PROFILE, &bucket));
     CHECK_EQ(nlive(&b), 99);
+    CHECK(profile_malloc(&b.profile, t, 96, SPECIAL_WRAPPED, 50, 2, 1)); /* the free was not seen */
+    CHECK_EQ(nlive(&b), 99);
+    CHECK_EQ(b.profile.inuse, 98 * 100 + 50);
+    CHECK_HEAP(b.r.h);
     profile_forget(&b.profile, t, SPECIAL_WRAPPED);
     CHECK_EQ(nlive(&b), 0);
     CHECK_EQ(b.profile.inuse, 0);
@@ -426,6 +450,7 @@ int main(void) {
     test_estimate(GA_SAMPLE_RATE_DEFAULT, 32768, false, 100000, seed + 5);
     test_estimate(100000, 40000, true, 50000, seed + 6);
     test_rates(seed);
+    test_rate_in_between();
     test_cap();
     test_failed_realloc();
     test_wrapped();
