@@ -125,6 +125,17 @@ static void api_free(void *p) {
     }
 }
 
+/* A part of a block that another thread's cache goes on cutting, or 0: the caches are stopped for a
+ * look. */
+static size_t stopped_part_size(const struct mspan *s, const void *p) {
+    size_t size = 0;
+    world_stop(heap);
+    for (struct mcache *c = heap->caches->first; c != NULL && size == 0; c = c->next)
+        size = tiny_part_size(&c->tiny, s, (uintptr_t)p);
+    world_start(heap);
+    return size;
+}
+
 static size_t api_usable_size(const void *p) {
     enum ga_domain domain;
     if (guards_own(atomic_load(&heap->guards), p)) {
@@ -135,11 +146,13 @@ static size_t api_usable_size(const void *p) {
         return 0;
     if (GA_UNLIKELY(pyhook.debug != NULL))
         return debug_peek(pyhook.debug, (void *)p, DOMAIN_API);
+    const struct mspan *s = mheap_span_of_heap(heap, (uintptr_t)p);
     enum misuse why;
     struct mcache *c = thread_enter_slow();
     size_t size = ga_usable_size(heap, c, (void *)p, &why);
+    bool told = size == 0 || s->tiny_parts == NULL || tiny_part_size(&c->tiny, s, (uintptr_t)p) != 0;
     thread_leave_slow(c);
-    return size;
+    return told ? size : stopped_part_size(s, p);
 }
 
 static int api_is_ours(const void *p) { return pyhook_owns(p); }

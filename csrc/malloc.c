@@ -290,10 +290,19 @@ static size_t live_size(struct mheap *h, struct mcache *c, void *p) {
     return addr == s->start_addr && is_live(h, ha, addr) ? s->elemsize : 0;
 }
 
+/* p is in one of our arenas. */
+static bool is_tiny(struct mheap *h, const void *p) {
+    return arena_of(&h->map, (uintptr_t)p)->pageclass[arena_page((uintptr_t)p)] == GA_PAGE_TINY;
+}
+
 size_t ga_usable_size(struct mheap *h, struct mcache *c, void *p, enum misuse *why) {
     enter(c);
-    size_t size = live_size(h, c, p);
+    size_t size = live_size(h, c, p), part = 0;
+    if (size != 0 && size <= GA_TINY_SIZE && is_tiny(h, p))
+        part = tiny_part_size(&c->tiny, mheap_span_of_heap(h, (uintptr_t)p), (uintptr_t)p);
     leave(c);
+    if (part != 0)
+        size = part;
     *why = size != 0 ? MISUSE_NONE : misuse_of(h, c, p);
     return size;
 }
@@ -340,8 +349,7 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
     enter(c);
     size_t usable = live_size(h, c, p);
     /* What a part takes up is not known beyond its neighbour's start, so a part never grows. */
-    bool tiny = usable != 0 && usable <= GA_TINY_SIZE &&
-                arena_of(&h->map, (uintptr_t)p)->pageclass[arena_page((uintptr_t)p)] == GA_PAGE_TINY;
+    bool tiny = usable != 0 && usable <= GA_TINY_SIZE && is_tiny(h, p);
     void *q;
     if (ga_min(usable, size) > GA_MAX_SMALL_SIZE)
         q = realloc_large(h, c, p, size, noscan);

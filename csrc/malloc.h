@@ -41,7 +41,8 @@ enum misuse ga_free(struct mheap *h, struct mcache *c, void *p);
 GA_INLINE bool realloc_fits(size_t usable, size_t size) {
     return size <= usable && (usable <= GA_TINY_SIZE || size >= usable - usable / 4);
 }
-/* Bytes from p to the end of its slot; 0 and *why set if p is not a live block. */
+/* Bytes from p to the end of its slot; 0 and *why set if p is not a live block.  Of a tiny part those
+ * that are its own, or if only another cache knows how many, what is left of its slot. */
 size_t ga_usable_size(struct mheap *h, struct mcache *c, void *p, enum misuse *why);
 
 /* What p is, to this cache: MISUSE_NONE is a live block. */

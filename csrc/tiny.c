@@ -78,6 +78,17 @@ bool tiny_was_live(const struct mspan *s, uintptr_t addr) {
     return offset == 0 ? opened : atomic_load(parts_of(s, addr)) & GA_TINY_EVER(offset);
 }
 
+size_t tiny_part_size(const struct tiny *t, const struct mspan *s, uintptr_t addr) {
+    uint32_t word = atomic_load(parts_of(s, addr)), at = addr % GA_TINY_SIZE;
+    uint32_t starts = (word & GA_TINY_LIVE) | (word >> 16 & ~(uint32_t)1); /* but GA_TINY_HELD */
+    uint32_t behind = starts >> at >> 1;
+    if (behind != 0)
+        return ga_ctz64(behind) + 1;
+    if (t->block == ga_align_down(addr, GA_TINY_SIZE))
+        return t->offset - at;
+    return word & GA_TINY_HELD ? 0 : GA_TINY_SIZE - at;
+}
+
 bool tiny_free(struct mheap *h, struct tiny *t, struct mspan *s, uintptr_t addr) {
     return drop(h, t, s, addr, live_bit(addr));
 }

@@ -34,6 +34,9 @@ void *tiny_alloc(struct mheap *h, struct tiny *t, struct mcentral *mc, struct mc
 bool tiny_is_live(const struct mspan *s, uintptr_t addr);
 /* Has addr ever been the start of a part of its block? */
 bool tiny_was_live(const struct mspan *s, uintptr_t addr);
+/* Bytes of the live part at addr that nobody else uses, now or later; t: of the cache that asks.  0:
+ * its block is being cut by another cache, which alone knows where the part ends. */
+size_t tiny_part_size(const struct tiny *t, const struct mspan *s, uintptr_t addr);
 /* Frees the part at addr in tiny span s; false: no live part starts there. */
 bool tiny_free(struct mheap *h, struct tiny *t, struct mspan *s, uintptr_t addr);
 /* Lets go of the current block and gives the free ones back. */

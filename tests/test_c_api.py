@@ -134,6 +134,28 @@ RULES = textwrap.dedent(
         assert abs(c - d) >= 16 and (watched or abs(a - b) < 16)
         for p in (a, b, c, d):
             api.free(p)
+        parts()
+
+    def fill(parts, size):
+        p = api.malloc(size, 1)
+        ctypes.memset(p, len(parts) % 256, api.usable_size(p))
+        parts.append((p, size))
+
+    # Blocks that share a slot are used as far as they go, also one of a thread that makes more.
+    def parts():
+        made, go, done = [], threading.Event(), threading.Event()
+        def other():
+            fill(made, 3), done.set(), go.wait(), fill(made, 3)
+        t = threading.Thread(target=other)
+        t.start(); done.wait()
+        ctypes.memset(made[0][0], 0, api.usable_size(made[0][0]))
+        assert 3 <= api.usable_size(made[0][0]) <= 16
+        go.set(); t.join()
+        for i in range(300):
+            fill(made, 1 + i % 15)
+        for i, (p, size) in enumerate(made):
+            assert ctypes.string_at(p, size) == bytes([i % 256]) * size, (i, p, size)
+            api.free(p)
 
     def everywhere():
         all_rules()

@@ -192,6 +192,32 @@ static void test_other_caches(struct rng *rng) {
     rig_close(&r);
 }
 
+/* A part that is filled as far as it is said to reach spoils no other, made before or behind it. */
+static void test_part_sizes(struct rng *rng) {
+    enum { N = 600 };
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_THREAD);
+    struct mcache *other = mcache_new(r.h, MCACHE_THREAD, r.h->central);
+    unsigned char *p[N];
+    size_t size[N], unknown = 0;
+    for (int i = 0; i < N; i++) {
+        size[i] = 1 + rng_next(rng) % (GA_TINY_SIZE - 1);
+        p[i] = tiny(&r, size[i], 1);
+        size_t part = tiny_part_size(&r.c->tiny, span_of(&r, p[i]), (uintptr_t)p[i]);
+        CHECK(part >= size[i] && (uintptr_t)p[i] + part <= block_of(p[i]) + GA_TINY_SIZE);
+        memset(p[i], i, part);
+        size_t seen = tiny_part_size(&other->tiny, span_of(&r, p[i]), (uintptr_t)p[i]);
+        CHECK(seen == 0 || seen == part);
+        unknown += seen == 0;
+    }
+    CHECK(unknown != 0);
+    for (int i = 0; i < N; i++)
+        for (size_t k = 0; k < size[i]; k++)
+            CHECK_EQ(p[i][k], (unsigned char)i);
+    tiny_release(r.h, &r.c->tiny); /* nobody cuts any more */
+    CHECK(tiny_part_size(&other->tiny, span_of(&r, p[N - 1]), (uintptr_t)p[N - 1]) >= size[N - 1]);
+    rig_close(&r);
+}
+
 static void test_out_of_memory(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_THREAD);
     rig_fail(&r, 1, true);
@@ -215,6 +241,7 @@ int main(void) {
     test_misuse();
     test_reopened();
     test_other_caches(&rng);
+    test_part_sizes(&rng);
     test_out_of_memory();
     return check_summary();
 }
