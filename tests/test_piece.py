@@ -216,6 +216,8 @@ assert any("alive at the end" in text and "load" in text for text in texts), tex
 assert any("goalloc-flame" in page for page in pages)
 names = {s.stack[-1].function for s in shell.user_ns["measured"].profile.filter(function="load").samples}
 assert names == {"<module>"}, names        # the cell, not what runs IPython
+names = {f.function for s in shell.user_ns["measured"].profile.samples for f in s.stack}
+assert not any("run_cell" in name for name in names), names
 result, told, texts, pages = cell("%goalloc")
 assert result.success and "in RAM" in str(result.result)
 for view in ("profile", "classes", "map", "fragmentation"):

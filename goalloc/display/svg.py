@@ -50,7 +50,7 @@ vertical-align:middle;max-width:none;color:inherit;background:none}
 .goalloc th{border-bottom:1px solid var(--ga-line);font-weight:600;color:var(--ga-dim)}
 .goalloc td.l,.goalloc th.l{text-align:left}.goalloc td.d{color:var(--ga-dim)}
 .goalloc tr.t td{font-weight:600}
-.goalloc td svg{width:auto;display:inline-block;vertical-align:middle}
+.goalloc td svg{width:auto;max-width:none;display:inline-block;vertical-align:middle}
 .goalloc .key{display:flex;flex-wrap:wrap;gap:3px 16px;margin:4px 0 8px;font-size:12px}
 .goalloc .key span{display:inline-flex;align-items:center;gap:5px;white-space:nowrap}
 .goalloc .key i{width:11px;height:11px;box-sizing:border-box;display:inline-block}

@@ -209,16 +209,17 @@ def _between(
             columns[2][i] = columns[3][i] = 0
         for column in columns[4:]:
             column[i] = max(column[i], 0)
-        if allocs > 0 and not _is_ours(tables, tables.stacks[tables.keys[0][i]]):
+        if allocs > 0 and not _is_ours(tables, tables.stacks[tables.keys[0][i]], outside):
             made.append(i)
     tables = tables._replace(counts=tuple(map(_array, columns)))
     about = difference.about._replace(base=None, rate=rate, note="")
     return HeapProfile(_cut(tables, made, outside), about), freed
 
 
-def _is_ours(tables: Tables, stack: tuple[int, ...]) -> bool:
-    """Made by start() or stop()."""
-    return tables.functions[tables.locations[stack[0]][0]][1] in (__file__, live.__file__)
+def _is_ours(tables: Tables, stack: tuple[int, ...], outside: list[tuple[str, str]]) -> bool:
+    """Made by start() or stop(), or by the function that runs the piece."""
+    functions = [tables.functions[tables.locations[location][0]][:2] for location in stack]
+    return functions[0][1] in (__file__, live.__file__) or functions[::-1] == outside
 
 
 def _array(column: list[int]) -> Any:
