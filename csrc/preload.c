@@ -141,7 +141,12 @@ __attribute__((constructor)) static void preload(int argc, char **argv) {
     bool children = !take_flag("GOALLOC_NO_CHILDREN");
     if (!children)
         leave_preload(info.dli_fname);
-    const char *why_not = launch(info.dli_fname, argc, argv, stats, children);
+    /* A debug build keeps raw blocks over Py_Finalize, and frees them when another Py_Initialize has
+     * given it a table without us.  Only a program that has Python inside does that. */
+    bool may_begin_again = GOALLOC_PYTHON_DEBUG && !program_is_python();
+    const char *why_not = may_begin_again
+                              ? "a debug build of Python inside another program cannot be launched"
+                              : launch(info.dli_fname, argc, argv, stats, children);
     if (why_not != NULL && warn) {
         fprintf(stderr, "goalloc: warning: %s\n", why_not);
         fflush(stderr);

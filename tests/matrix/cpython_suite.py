@@ -92,7 +92,10 @@ def main() -> int:
     results = {**place.load(path), **place.describe(), "slow": options.slow}
     done = results.setdefault("files", {})
     with tempfile.TemporaryDirectory() as folder:
-        names = options.files or test_files(Path(folder))
+        listed = test_files(Path(folder))
+    names = options.files or listed
+    results["listed"] = len(listed)
+    place.save(path, results)
     for i, name in enumerate(names, 1):
         if not options.files and name in done:
             if not options.again or done[name]["how"] == "same":

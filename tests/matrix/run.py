@@ -27,7 +27,7 @@ import rows
 from rows import ROWS, Row
 
 OK, REFUSED, FAILED = "ok", "not offered", "FAILED"
-TIMEOUT = 120
+TIMEOUT = 300
 _WARNING = "goalloc: warning: "
 # What differs from process to process.
 _VOLATILE = re.compile(r"0x[0-9a-f]+|\b\d{5,}\b|enter\.py\", line \d+")

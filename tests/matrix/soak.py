@@ -200,11 +200,26 @@ def resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def live_bytes() -> int:
-    """On goalloc's heap, whatever mode it is in."""
+def of_the_heap() -> goalloc.MemStats:
+    """The statistics of goalloc's heap, whatever mode it is in."""
     from goalloc import _core
+    from goalloc.heap import HeapView
 
-    return _core.process_heap().memstats()[0][0]
+    return HeapView(_core.process_heap()).memstats()
+
+
+def report(seconds: float, service: Service, saboteur: Saboteur) -> int:
+    """Prints a line; returns the bytes that are held beyond what lives."""
+    size, m = resident(), of_the_heap()
+    ours = m.sys - m.heap_released - m.heap_inuse_released - m.alloc
+    done = ", ".join(f"{n} {name}" for name, n in sorted(saboteur.done.items()))
+    print(
+        f"{seconds:6.0f} s: {size / MIB:6.1f} MiB resident, {m.alloc / MIB:6.1f} live, "
+        f"{(size - m.alloc) / MIB:6.1f} beyond (of it {ours / MIB:.1f} goalloc's, "
+        f"{m.buck_hash_sys / MIB:.1f} its profile's); {service.answered} requests; {done}",
+        flush=True,
+    )
+    return size - m.alloc
 
 
 def is_flat(held: list[int]) -> bool:
@@ -228,14 +243,7 @@ def soak(minutes: float, seed: int) -> int:
             if now - reported < REPORT_SECONDS:
                 continue
             reported = now
-            size, live = resident(), live_bytes()
-            held.append(size - live)
-            done = ", ".join(f"{n} {name}" for name, n in sorted(saboteur.done.items()))
-            print(
-                f"{now - begin:6.0f} s: {size / MIB:6.1f} MiB resident, {live / MIB:6.1f} live, "
-                f"{held[-1] / MIB:6.1f} beyond; {service.answered} requests; {done}",
-                flush=True,
-            )
+            held.append(report(now - begin, service, saboteur))
     finally:
         service.stop.set()
         for thread in threads:

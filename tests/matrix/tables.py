@@ -165,7 +165,7 @@ def suite(results: list[Results]) -> str:
         lines.append(
             [
                 f"{r['version']} ({r['libpython']})",
-                f"{len(run)} of {len(files)}",
+                f"{len(run)} of {r['listed']}",
                 f"{sum(file['cases'] for file in run):,}",
                 str(sum(file["how"] == "same" for file in run)),
                 str(sum(file["how"] == "differs" for file in run)),
@@ -176,7 +176,10 @@ def suite(results: list[Results]) -> str:
     parts = [SUITE, table(head, lines), "## Differences: stock / goalloc\n"]
     parts.append(table(["test: stock / goalloc", "CPython", "why"], _differences(results)))
     parts.append("## Not run: slow\n")
-    parts += [f"{r['version']}: {', '.join(_slow(r)) or 'none'}.\n" for r in results]
+    for r in results:
+        left = r["listed"] - len(r["files"])
+        more = f"; and {left} that the run did not come to" * (left > 0)
+        parts.append(f"{r['version']}: {', '.join(_slow(r)) or 'none'}{more}.\n")
     return "\n".join([*parts, packages(load("packages"))])
 
 
