@@ -156,6 +156,9 @@ def test_a_saved_notebook_works_in_a_browser(name, function, theme, show, screen
     box.locator("rect").hover()
     tip = graph.locator(".goalloc-tip")
     assert tip.is_visible() and function in tip.inner_text()
+    assert tip.evaluate("tip => tip.matches(':popover-open')")  # nothing around it cuts it off
+    at = tip.bounding_box()
+    assert at["x"] >= 0 <= at["y"] and at["x"] + at["width"] <= 1100 and at["y"] + at["height"] <= 900
     graph.screenshot(path=screenshots / f"{name}-{theme}-tooltip.png")
 
     graph.locator("input[type=search]").fill(function)

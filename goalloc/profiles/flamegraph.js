@@ -118,7 +118,8 @@ function goallocFlame(root, data, chosen) {
   const reset = element("button", { type: "button", textContent: "whole", disabled: true });
   const status = element("div", { className: "goalloc-status" });
   status.setAttribute("aria-live", "polite");
-  const tip = element("div", { className: "goalloc-tip", hidden: true });
+  // A popover, where there are: a notebook cuts off what sticks out of a cell's output.
+  const tip = element("div", { className: "goalloc-tip", hidden: true, popover: "manual" });
   const svg = drawing("svg", {
     role: "tree",
     "aria-label": "flame graph: arrows move, Enter zooms, Escape shows the whole",
@@ -278,9 +279,11 @@ function goallocFlame(root, data, chosen) {
   function showTip(node, x, y) {
     tip.replaceChildren(...lines(described(node)));
     tip.hidden = false;
-    const box = root.getBoundingClientRect();
-    tip.style.left = `${Math.max(0, Math.min(x - box.left + 12, box.width - tip.offsetWidth))}px`;
-    tip.style.top = `${y - box.top + 16}px`;
+    if (tip.showPopover && !tip.matches(":popover-open")) tip.showPopover();
+    const room = document.documentElement.clientWidth - tip.offsetWidth;
+    const below = y + 16 + tip.offsetHeight <= window.innerHeight;
+    tip.style.left = `${Math.max(0, Math.min(x + 12, room))}px`;
+    tip.style.top = `${below ? y + 16 : Math.max(0, y - 8 - tip.offsetHeight)}px`;
   }
 
   function focusOn(node) {
