@@ -149,10 +149,8 @@ def scripts_of(pattern, file):
 def test_every_command_is_run_by_all_and_by_make_and_told():
     import run_all
 
-    commands = {
-        path.name for path in BENCHMARKS.glob("*.py")
-        if re.search(r"[pP]arser\(.*sys\.exit\(main\(\)\)\n\Z", path.read_text(), re.DOTALL)
-    }  # fmt: skip
+    command = re.compile(r"([pP]arser|command_line)\(.*sys\.exit\(main\(\)\)\n\Z", re.DOTALL)
+    commands = {path.name for path in BENCHMARKS.glob("*.py") if command.search(path.read_text())}
     stepped = {step.script for step in run_all.STEPS}
     assert commands == stepped | {"run_all.py"}
     assert commands == scripts_of(r"benchmarks/(\w+\.py)", "../Makefile")
