@@ -37,8 +37,8 @@ PARTS = [
 CYTHON_PARTS = [
     f"run.{name}$"
     for name in (
-        "bytearraymethods", "cdef_class_dealloc", "closures_T82", "dict", "freelist", "generators",
-        "list", "memoryviewattrs", "nogil", "set", "trashcan", "unicodemethods", "with_gil",
+        "bytearraymethods", "bytesmethods", "closures_T82", "dict", "exttype_dealloc", "exttype_freelist",
+        "generators", "list", "nogil", "set", "trashcan", "unicodemethods", "with_gil",
     )
 ]  # fmt: skip
 _LINE = re.compile(r"^(?:Doctest: )?([\w. ()]+?) \.\.\. (ok|FAIL|ERROR|skipped)", re.MULTILINE)

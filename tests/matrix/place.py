@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,35 +60,41 @@ class Outcome:
 
 
 def run(
-    command: list[str], *, folder: Path, timeout: float, env: dict[str, str], input: str = ""
+    command: list[str], *, folder: Path, timeout: float, env: dict[str, str]
 ) -> Outcome:
-    """Runs a command in a session of its own, which ends as a whole when the time is up."""
+    """Runs a command in a session of its own, which ends as a whole when it does, or its time is up.
+
+    What it says goes to files: a pipe could be held open by what it left running.
+    """
     begin = time.monotonic()
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as child:
-        try:
-            stdout, stderr = child.communicate(input, timeout=timeout)
-            status: int | None = child.returncode
-        except subprocess.TimeoutExpired:
-            _end_session(child.pid)
-            stdout, stderr = child.communicate()
-            status = None
-    _end_session(child.pid)  # what it left running
-    return Outcome(status, stdout, stderr, time.monotonic() - begin)
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        in_time = _ended(child.pid, begin + timeout)
+        # Before it is waited for: until then nobody else can have its number.
+        os.killpg(child.pid, signal.SIGKILL)
+        status = child.wait()
+        texts = []
+        for file in (stdout, stderr):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+    return Outcome(status if in_time else None, *texts, time.monotonic() - begin)
 
 
-def _end_session(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+def _ended(pid: int, deadline: float) -> bool:
+    """Waits for a child to end, and leaves it to be waited for; False: not in time."""
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def load(path: Path) -> dict[str, Any]:
