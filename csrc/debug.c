@@ -21,6 +21,7 @@ struct sealed {
     size_t size;
     enum ga_domain domain;
     bool valid, freed;
+    bool blank; /* all zero: there may never have been one */
 };
 
 /* ---- seals ---------------------------------------------------------------------------------- */
@@ -51,6 +52,7 @@ static struct sealed read_seal(const struct debugger *d, uintptr_t addr, size_t 
     b.size = s.what >> 8;
     b.freed = s.what & FREED;
     b.domain = s.what & (FREED - 1);
+    b.blank = s.what == 0 && s.sum == 0;
     b.valid = s.sum == sum_of(d, addr, usable, s.what);
     return b;
 }
@@ -85,9 +87,24 @@ static void expect_canary(const struct sealed *b, const char *found) {
                  domain_name(b->domain), (void *)b->addr, b->size, b->size + i, found);
 }
 
+/* b waits or is free, and was written to.  If its first byte was, and the seal in front of it too, then by
+ * what ran from there to here, and who had b is not to blame. */
+static void expect_seal_in_front(const struct debugger *d, const struct sealed *b, const char *found) {
+    struct mspan *s = mheap_span_of_heap(d->h, b->addr);
+    if (s == NULL || b->addr == s->start_addr || *(uint8_t *)b->addr == DEBUG_DEAD)
+        return;
+    struct sealed front = read_seal(d, b->addr - s->elemsize, s->elemsize);
+    if (front.valid ||
+        (front.blank && !heap_bits_live(arena_of(&d->h->map, front.addr), front.addr)))
+        return;
+    ga_throw("overflow of the block at %p, or underflow of the next one, over its size (a slot of %zu "
+             "bytes), found %s", (void *)front.addr, front.usable, found);
+}
+
 /* In what is not ours any more (in_heap), a page of the system that is zero may have been given back;
  * it can't be the last, which has the seal. */
-static void expect_dead(const struct sealed *b, bool in_heap, const char *found) {
+static void expect_dead(const struct debugger *d, const struct sealed *b, bool in_heap,
+                        const char *found) {
     uintptr_t end = b->addr + b->usable - SEAL_BYTES;
     for (uintptr_t at = b->addr, next; at < end; at = next) {
         next = ga_min(ga_align_down(at, os_page_size()) + os_page_size(), end);
@@ -95,6 +112,7 @@ static void expect_dead(const struct sealed *b, bool in_heap, const char *found)
         if (at + i == next ||
             (in_heap && next < end && first_other((void *)at, next - at, 0) == next - at))
             continue;
+        expect_seal_in_front(d, b, found);
         ga_throw("write after free to %s block %p of %zu bytes at byte %zu, found %s",
                  domain_name(b->domain), (void *)b->addr, b->size, at + i - b->addr, found);
     }
@@ -109,8 +127,9 @@ static void *dress(struct debugger *d, void *p, size_t n, enum ga_domain domain,
     struct mspan *s = mheap_span_of_heap(d->h, (uintptr_t)p);
     struct sealed b = read_seal(d, (uintptr_t)p, s->elemsize);
     if (b.valid && b.freed && b.usable <= GA_MAX_SMALL_SIZE) /* else parts may have been others' since */
-        expect_dead(&b, true, "when its memory was used again");
-    b = (struct sealed){(uintptr_t)p, s->elemsize, n, domain, true, false};
+        expect_dead(d, &b, true, "when its memory was used again");
+    b = (struct sealed){
+        .addr = (uintptr_t)p, .usable = s->elemsize, .size = n, .domain = domain, .valid = true};
     memset(p, fill, n);
     memset((char *)p + n, DEBUG_FORBIDDEN, b.usable - SEAL_BYTES - n);
     seal(d, &b);
@@ -143,12 +162,19 @@ void *debug_memalign(struct debugger *d, struct mcache *c, size_t align, size_t 
 
 /* ---- the ring ------------------------------------------------------------------------------- */
 
-static void give_back(struct debugger *d, struct mcache *c, void *p) {
+/* p waits in a ring.  Its seal also breaks when the block behind it is written to before its start. */
+static void expect_waiting(const struct debugger *d, void *p, const char *found) {
     struct sealed b = find(d, p);
-    if (!b.valid || !b.freed)
-        ga_throw("write after free to a block at %p: its seal is broken, found when it left the ring",
-                 p);
-    expect_dead(&b, false, "when it left the ring");
+    if (!b.valid || !b.freed) {
+        expect_seal_in_front(d, &b, found);
+        ga_throw("write after free to the block at %p, or underflow of the next one, over its seal (a "
+                 "slot of %zu bytes), found %s", p, b.usable, found);
+    }
+    expect_dead(d, &b, false, found);
+}
+
+static void give_back(struct debugger *d, struct mcache *c, void *p) {
+    expect_waiting(d, p, "when it left the ring");
     enum misuse why = ga_free(d->h, c, p);
     if (why != MISUSE_NONE)
         misuse_throw(d->h, why, "free", p);
@@ -259,13 +285,8 @@ bool debug_count(struct debugger *d) {
 }
 
 static void check_ring(struct debugger *d, struct ring *r) {
-    for (size_t i = 0; i < r->n; i++) {
-        void *p = r->blocks[(r->first + i) % DEBUG_RING_SLOTS];
-        struct sealed b = find(d, p);
-        if (!b.valid || !b.freed)
-            ga_throw("write after free to a block at %p: its seal is broken, found by check", p);
-        expect_dead(&b, false, "by check");
-    }
+    for (size_t i = 0; i < r->n; i++)
+        expect_waiting(d, r->blocks[(r->first + i) % DEBUG_RING_SLOTS], "by check");
 }
 
 static void check_span(struct debugger *d, const struct mspan *s) {

@@ -78,6 +78,21 @@ DEATHS = [
                               "size (a slot of 128 bytes), found by PyObject_Free\n"),
     ("debug", "large_overflow_all", "overflow of obj block 0x of 100000 bytes at byte 100000, found by "
                                     "PyObject_Free\n"),
+    *[
+        ("debug", sampled + "neighbour_" + crime + ring, line + found)
+        for sampled in ("", "sampled_")
+        for ring, found in (("", "found by check\n"), ("_ring", "found when it left the ring\n"))
+        for crime, line in (
+            ("underflow", "write after free to the block at 0x, or underflow of the next one, over its "
+                          "seal (a slot of 128 bytes), "),
+            ("overflow", "overflow of the block at 0x, or underflow of the next one, over its size (a "
+                         "slot of 128 bytes), "),
+            ("overflow_zero", "overflow of the block at 0x, or underflow of the next one, over its size "
+                              "(a slot of 128 bytes), "),
+            ("first_byte", "write after free to obj block 0x of 100 bytes at byte 0, "),
+        )
+        if not (sampled and crime == "overflow_zero")
+    ],
     ("debug", "interior", "free of interior pointer 0x (block of 128 bytes, span class 18)\n"),
     ("debug", "foreign", "free of foreign pointer 0x\n"),
     *[

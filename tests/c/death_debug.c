@@ -23,6 +23,30 @@ static void overrun(const char *how, char *p, size_t size) {
         memset(p, 0, size + 64);
 }
 
+/* Two blocks side by side, of which one waits in the ring when the other is misused. */
+static void between_neighbours(const char *how) {
+    char *front = make(100), *behind = make(100);
+    while (behind != front + 128) {
+        front = behind;
+        behind = make(100);
+    }
+    if (strncmp(how, "underflow", 9) == 0) {
+        drop(front);
+        behind[-1] = 3;
+        drop(behind);
+    } else if (strncmp(how, "first_byte", 10) == 0) { /* front is well: it was no overflow */
+        drop(behind);
+        behind[0] = 1;
+    } else {
+        drop(behind);
+        memset(front + 100, strstr(how, "zero") ? 0 : 1, 30); /* two bytes too far for its slot */
+    }
+    if (strstr(how, "_ring"))
+        for (unsigned i = 0; i < 2 * DEBUG_RING_SLOTS; i++)
+            drop(make(1000));
+    debug_check(d);
+}
+
 /* A block of 100 bytes, or one of 100,000. */
 static void commit(const char *crime, char *p, size_t size) {
     if (strncmp(crime, "overflow_", 9) == 0) {
@@ -56,6 +80,8 @@ static void commit(const char *crime, char *p, size_t size) {
         drop_at_once(p);
         p[7] = 1;
         make(size);
+    } else if (strncmp(crime, "neighbour_", 10) == 0) {
+        between_neighbours(crime + 10);
     } else if (strcmp(crime, "interior") == 0) {
         drop(p + 16);
     } else if (strcmp(crime, "foreign") == 0) {
