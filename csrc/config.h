@@ -97,8 +97,10 @@
 #define GA_SAMPLE_RATE_MAX ((uint64_t)1 << 50) /* so that no distance overflows */
 #define GA_DEBUG_CHECK_EVERY 100000 /* operations: a check of a whole heap takes milliseconds */
 
-#define GA_GUARD_SLOTS 512              /* blocks between guard pages, live and freed */
+#define GA_GUARD_SLOTS 4096             /* blocks between guard pages, live and freed */
 #define GA_GUARD_BYTES (128 * GA_KIB)   /* the largest of them: address space only */
+#define GA_GUARD_MAPPED (128 * GA_MIB)  /* bytes that the pages of all live ones may come to */
+#define GA_GUARD_STEPS 16 /* of a pool that fills up; with each, half as many new blocks come in */
 #define GA_GUARD_RATE_MAX ((uint64_t)1 << 40)
 #define GA_GUARD_FRAMES 32              /* of the stacks of such a block */
 

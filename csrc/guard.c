@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-
 #define NONE GA_GUARD_SLOTS
 #define ALIGN 16
 
@@ -28,9 +27,14 @@ static void pages_of(const struct guards *g, const struct guard_slot *s, uintptr
 
 static struct guard_slot *take_slot(struct guards *g, bool *at_start) {
     mutex_lock(&g->lock);
-    struct guard_slot *s = g->first == NONE ? NULL : &g->slots[g->first];
-    if (s != NULL && (g->first = s->next) == NONE)
-        g->last = NONE;
+    struct guard_slot *s = NULL;
+    if (g->nused < GA_GUARD_SLOTS) {
+        s = &g->slots[g->nused++];
+    } else if (g->first != NONE) {
+        s = &g->slots[g->first];
+        if ((g->first = s->next) == NONE)
+            g->last = NONE;
+    }
     *at_start = g->at_start = !g->at_start;
     mutex_unlock(&g->lock);
     return s;
@@ -43,6 +47,31 @@ static void put_slot(struct guards *g, struct guard_slot *s) {
     *(g->last == NONE ? &g->first : &g->slots[g->last].next) = i;
     g->last = i;
     mutex_unlock(&g->lock);
+}
+
+/* ---- which come in -------------------------------------------------------------------------- */
+
+/* 0: nearly empty; GA_GUARD_STEPS: full. */
+static unsigned steps_taken(struct guards *g) {
+    uint64_t live = atomic_load(&g->nlive) * GA_GUARD_STEPS / GA_GUARD_SLOTS;
+    uint64_t mapped = atomic_load(&g->mapped) * GA_GUARD_STEPS / GA_GUARD_MAPPED;
+    return (unsigned)ga_min(ga_max(live, mapped), GA_GUARD_STEPS);
+}
+
+bool guard_wants(struct guards *g) {
+    unsigned step = steps_taken(g);
+    if (GA_LIKELY(step == 0))
+        return true;
+    mutex_lock(&g->lock);
+    bool wanted = step < GA_GUARD_STEPS && rng_next(&g->rng) % (1u << step) == 0;
+    bool tell = step >= GA_GUARD_STEPS / 2 && !g->told;
+    g->told |= tell;
+    mutex_unlock(&g->lock);
+    if (tell)
+        ga_say("goalloc: warning: %zu guarded blocks live, half of what there is room for: of the blocks "
+               "to be guarded only one in %u is now; a larger GOALLOC_GUARD leaves more room",
+               (size_t)atomic_load(&g->nlive), 1u << step);
+    return wanted;
 }
 
 /* ---- malloc --------------------------------------------------------------------------------- */
@@ -59,7 +88,7 @@ static void fill_rest(const struct guard_slot *s, uintptr_t start, uintptr_t end
 }
 
 void *guard_malloc(struct guards *g, size_t size, enum ga_domain domain) {
-    if (size > GA_GUARD_BYTES)
+    if (size > GA_GUARD_BYTES || atomic_load(&g->mapped) > GA_GUARD_MAPPED - GA_GUARD_BYTES)
         return NULL;
     bool at_start;
     struct guard_slot *s = take_slot(g, &at_start);
@@ -182,10 +211,8 @@ struct guards *guards_new(struct os *os, const struct guard_tracer *tracer) {
     if (tracer != NULL)
         g->tracer = *tracer;
     mutex_init(&g->lock, GA_RANK_CHECKS, "guards");
-    for (uint32_t i = 0; i < GA_GUARD_SLOTS; i++)
-        g->slots[i].next = i + 1; /* the last: NONE */
-    g->first = 0;
-    g->last = GA_GUARD_SLOTS - 1;
+    g->first = g->last = NONE;
+    rng_seed(&g->rng, os_entropy());
     return g;
 }
 

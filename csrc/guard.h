@@ -11,6 +11,10 @@
  * goes to the end of a queue: it is used again as late as can be, and until then whoever touches the
  * block faults.
  *
+ * A live block cannot leave its slot, and programs begin with many that stay.  So the fuller the pool, the
+ * fewer come in: with each of its GA_GUARD_STEPS parts that is taken, half as many.  A pool that the first
+ * blocks of a program could fill would guard none of the later ones.
+ *
  * free and realloc know the blocks of a pool by their address.  A fault in it is told by the block, and
  * by where it was made and freed (guard_fault.c).
  *
@@ -24,6 +28,7 @@
 #include "domain.h"
 #include "lock.h"
 #include "os.h"
+#include "rng.h"
 
 #define GUARD_FILL 0xFD
 
@@ -48,7 +53,7 @@ struct guard_slot {
     size_t size; /* that was asked for */
     uint8_t state;
     uint8_t domain;
-    uint32_t next; /* in the queue, if not live */
+    uint32_t next; /* in the queue, if freed */
     struct guard_trace made, freed;
 };
 
@@ -60,8 +65,11 @@ struct guards {
     size_t page;      /* of the system */
     size_t stride;    /* of slots, their guard page included */
     struct mutex lock;
-    uint32_t first, last; /* the queue; GA_GUARD_SLOTS: it is empty */
+    uint32_t nused;       /* slots from here on have never been used */
+    uint32_t first, last; /* the queue of freed ones; GA_GUARD_SLOTS: it is empty */
     bool at_start;        /* where the next block stands */
+    bool told;            /* that it is half full */
+    struct rng rng;
     _Atomic uint64_t nlive;
     _Atomic uint64_t mapped; /* bytes of live blocks' pages */
     struct guard_slot slots[GA_GUARD_SLOTS];
@@ -73,7 +81,9 @@ void guards_delete(struct guards *g);
 /* Bytes of ours that a pool takes. */
 size_t guards_bytes(const struct guards *g);
 
-/* A block, zero, aligned to 16.  NULL: too large, all slots are live, or out of memory. */
+/* Whether a block that is due comes in.  Says once, on stderr, that the pool is half full. */
+bool guard_wants(struct guards *g);
+/* A block, zero, aligned to 16.  NULL: too large, the pool is full, or out of memory. */
 void *guard_malloc(struct guards *g, size_t size, enum ga_domain domain);
 /* p is in the pool.  Throws what is wrong. */
 void guard_free(struct guards *g, void *p, enum ga_domain domain, enum ga_call call);

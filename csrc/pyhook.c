@@ -412,8 +412,11 @@ static void make_heap(void) {
     background_init(&heap);
     if (s.debug != 0 && (pyhook.debug = debug_new(&heap, s.debug)) != NULL)
         procs.more_lock = &pyhook.debug->lock;
-    else if (s.guard_rate != 0)
-        pyhook_set_guard_rate(&heap, s.guard_rate, &s.guard_rate);
+    const char *why_not = NULL;
+    if (s.guard_rate != 0)
+        why_not = pyhook_set_guard_rate(&heap, s.guard_rate, &s.guard_rate);
+    if (why_not != NULL)
+        ga_say("goalloc: warning: GOALLOC_GUARD is ignored: %s", why_not);
 }
 
 struct mheap *pyhook_heap(void) {

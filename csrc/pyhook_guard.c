@@ -82,7 +82,7 @@ const char *pyhook_set_guard_rate(struct mheap *h, uint64_t rate, uint64_t *befo
 
 void *pyhook_guard(enum ga_domain domain, void *p, size_t size, size_t keep) {
     struct guards *g = the_guards();
-    void *q = g == NULL || p == NULL ? NULL : guard_malloc(g, size, domain);
+    void *q = g == NULL || p == NULL || !guard_wants(g) ? NULL : guard_malloc(g, size, domain);
     if (q == NULL)
         return p;
     memcpy(q, p, keep);

@@ -154,8 +154,9 @@ def set_guard_rate(n: SupportsIndex) -> int:
     A guarded block stands alone against an inaccessible page and is kept inaccessible when it is freed:
     who writes or reads past its end, before its start or after its free ends the process with a
     report of the block and the Python stacks of its allocation and its free.  Blocks above 128 KiB
-    are not guarded, nor more than 512 at a time.  GOALLOC_GUARD sets n from the start; about 5000 is for
-    production.  Raises RuntimeError in a debugging run (GOALLOC_DEBUG), which guards nothing.
+    are not guarded, nor more than 4096 at a time; the more live, the fewer new ones are.  GOALLOC_GUARD
+    sets n from the start; about 5000 is for production, 100 to look for a bug.  Raises
+    RuntimeError in a debugging run (GOALLOC_DEBUG), which guards nothing.
     """
     return _core.set_guard_rate(n)
 

@@ -76,6 +76,39 @@ static void test_queue(void) {
     guards_delete(g);
 }
 
+static unsigned wanted_of(struct guards *g, unsigned n) {
+    unsigned wanted = 0;
+    for (unsigned i = 0; i < n; i++)
+        wanted += guard_wants(g);
+    return wanted;
+}
+
+/* With each part of the pool that is taken half as many come in, by number or by size, and never none
+ * while there is room. */
+static void test_fewer_come_in_as_it_fills(void) {
+    static const size_t sizes[] = {64, GA_GUARD_BYTES};
+    for (size_t k = 0; k < 2; k++) {
+        struct guards *g = guards_new(&os, NULL);
+        size_t room = k == 0 ? GA_GUARD_SLOTS : GA_GUARD_MAPPED / GA_GUARD_BYTES, n = 0;
+        char *blocks[GA_GUARD_SLOTS];
+        for (unsigned step = 0; step < GA_GUARD_STEPS; step++) {
+            while (n < (step * room + room / 2) / GA_GUARD_STEPS)
+                CHECK((blocks[n++] = guard_malloc(g, sizes[k], DOMAIN_OBJ)) != NULL);
+            unsigned wanted = wanted_of(g, 64u << step); /* 64 in the mean */
+            CHECK(step == 0 ? wanted == 64 : 12 <= wanted && wanted <= 140);
+            CHECK_EQ(g->told, step >= GA_GUARD_STEPS / 2);
+        }
+        while (n < room)
+            CHECK((blocks[n++] = guard_malloc(g, sizes[k], DOMAIN_OBJ)) != NULL);
+        CHECK_EQ(wanted_of(g, 1000), 0);
+        CHECK(guard_malloc(g, sizes[k], DOMAIN_OBJ) == NULL);
+        while (n > 0)
+            guard_free(g, blocks[--n], DOMAIN_OBJ, CALL_FREE);
+        CHECK_EQ(wanted_of(g, 1000), 1000);
+        guards_delete(g);
+    }
+}
+
 /* Each call of the system fails in turn; what could not be made is no loss. */
 static void test_failing_system(void) {
     for (uint64_t k = 1; k < 30; k++) {
@@ -209,6 +242,7 @@ int main(void) {
     os_init(&os);
     test_placement();
     test_queue();
+    test_fewer_come_in_as_it_fills();
     test_failing_system();
     test_other_faults_are_passed_on();
     test_faults_of_two_threads_are_passed_on();
