@@ -80,3 +80,60 @@ def test_a_profile_of_a_million_sampled_blocks(in_mode):
         "print(goalloc.HeapProfile.from_pprof(p.to_pprof()).total() == p.total())"
     )
     assert in_mode(code, env=EVERY) == "True\nTrue\n"
+
+
+THREADS = """
+import sys, threading, goalloc
+goalloc.set_profile_rate(1)
+
+def work(seen, end):
+    kept.append([bytearray(3000) for _ in range(50)])
+    seen.set()
+    end.wait()
+
+kept, threads = [], []
+for name in ("loader", "parser"):
+    seen, end = threading.Event(), threading.Event()
+    thread = threading.Thread(target=work, args=(seen, end), name=name)
+    thread.start()
+    seen.wait()
+    threads.append((thread, end))
+
+def told():
+    p = goalloc.heap_profile().filter(function="work")
+    return {s.thread.id: str(s.thread) for s in p.samples if s.size >= 3000}
+
+def finish():
+    for thread, end in threads:
+        end.set()
+        thread.join()
+"""
+
+
+def test_threads_that_have_ended_keep_names_that_were_told_once(in_mode):
+    in_mode(
+        THREADS
+        + """
+assert sorted(told().values()) == ["loader", "parser"], told()
+finish()
+assert sorted(told().values()) == ["loader", "parser"], told()
+"""
+    )
+
+
+def test_threads_that_ended_unseen_are_apart(in_mode):
+    in_mode(
+        THREADS
+        + """
+finish()
+ids = {thread.native_id for thread, _ in threads}
+names = told()
+assert set(names) == ids, names
+if sys.version_info >= (3, 14):  # the system has the names
+    assert sorted(names.values()) == ["loader", "parser"], names
+else:
+    assert names == {i: f"thread {i}" for i in ids}, names
+one = min(ids)
+assert {s.thread.id for s in goalloc.heap_profile().filter(thread=one).samples} == {one}
+"""
+    )

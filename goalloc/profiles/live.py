@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .. import _core
@@ -18,6 +19,7 @@ _NOT_SERVING = (
     "or call goalloc.install()"
 )
 _NO_LONGER = "goalloc serves no new blocks in this process: these are the older ones"
+_names: dict[int, str] = {}  # of threads that lived when a profile was read, by native id
 _OFF = "sampling is off (rate 0): goalloc.set_profile_rate(524288) turns it on"
 
 
@@ -25,6 +27,8 @@ def heap_profile() -> HeapProfile:
     """The profile of this process as it is now, from the first block that goalloc served.
 
     Where goalloc serves no blocks, or sampling is off, it is what there is, and .note says so.
+    Reading it allocates too, the first time most, and the next profile has that; without it:
+    p.filter(lambda sample: not any(f.module.startswith("goalloc") for f in sample.stack))
     """
     raw = _core.profile_read()
     raw["threads"] = list(_named(raw["threads"]))
@@ -33,11 +37,30 @@ def heap_profile() -> HeapProfile:
 
 
 def _named(threads: Iterable[tuple[int, str]]) -> Iterable[tuple[int, str]]:
-    """Threads with the names that Python knows now; asking must not import threading."""
+    """Threads with the names that Python knows now, or knew when a profile was read before.
+
+    Others have the name that the system knows, if it is their own: before Python 3.14 a thread has
+    that of the program, and all that have ended would be one.  Asking must not import threading.
+    """
+    global _names
     threading = sys.modules.get("threading")
-    names = {} if threading is None else {t.native_id: t.name for t in threading.enumerate()}
+    threads = list(threads)
+    alive = {} if threading is None else {t.native_id: t.name for t in threading.enumerate()}
+    kept = {i: _names[i] for i, _ in threads if i in _names}
+    _names = names = {**kept, **{i: name for i, name in alive.items() if i is not None}}
+    shared = _program_name()
     for native_id, name in threads:
-        yield native_id, names.get(native_id, name)
+        own = "" if name == shared and native_id != os.getpid() else name
+        yield native_id, names.get(native_id, own)
+
+
+def _program_name() -> str | None:
+    """What the system calls the main thread, and each thread that nobody named."""
+    try:
+        with open("/proc/self/comm", errors="surrogateescape") as file:
+            return file.read().removesuffix("\n")
+    except OSError:
+        return None
 
 
 def _program() -> str:

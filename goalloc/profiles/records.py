@@ -35,7 +35,11 @@ class Frame(Record, FrameFields):
 
 
 class Thread(Record, ThreadFields):
-    """A thread by its native id (0: not known), and the name that it had when that was asked."""
+    """A thread by its native id (0: not known), and the name that it had when that was asked.
+
+    The name is "" where a thread ended before a profile was read, if the system had none for it:
+    Python tells it from 3.14 on.
+   """
 
     __slots__ = ()
 
