@@ -15,9 +15,20 @@ _WARNING = "goalloc: warning: "
 
 def diagnose() -> Iterator[tuple[str, str | None]]:
     """Pairs of a mode and one sentence why it doesn't work here, or None."""
-    yield "launch", _launch_obstacle()
-    yield "import", _import_obstacle()
-    yield "wrap", _wrap_obstacle()
+    unbuilt = _unbuilt()
+    for mode, obstacle in _OBSTACLES.items():
+        yield mode, unbuilt or obstacle()
+
+
+def _unbuilt() -> str | None:
+    """Why there is nothing to try: a child could even come up with another goalloc, an installed one."""
+    from . import _without_core
+
+    try:
+        from . import _core  # noqa: F401
+    except ImportError as error:
+        return str(_without_core(error))
+    return None
 
 
 def circumstances() -> Iterator[str]:
@@ -87,8 +98,9 @@ def _child_obstacle(mode: str, code: str, env: dict[str, str] | None) -> str | N
 
 
 def _import_obstacle() -> str | None:
-    try:
-        from . import _core
-    except ImportError as error:
-        return f"the extension module cannot be loaded: {error}"
+    from . import _core
+
     return _core.obstacle()
+
+
+_OBSTACLES = {"launch": _launch_obstacle, "import": _import_obstacle, "wrap": _wrap_obstacle}

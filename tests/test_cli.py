@@ -1,5 +1,6 @@
 """The command line: what it prints, and that bad arguments never end in a traceback."""
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -140,6 +141,17 @@ def test_a_full_disk_is_a_message():
     )
     assert done.returncode == 1
     assert done.stderr.startswith("goalloc: ") and done.stderr.count("\n") == 1
+
+
+def test_doctor_of_unbuilt_sources_tells_of_no_other_goalloc(tmp_path):
+    shutil.copytree(
+        goalloc.__path__[0], tmp_path / "goalloc", ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
+    command = [sys.executable, "-m", "goalloc", "doctor"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("launch", "import", "wrap"))]
+    assert len(lines) == 3 and all("does not work: " in line for line in lines), done
+    assert all("run it from another folder, or install it" in line for line in lines), done
 
 
 def test_unbuilt_sources_say_what_they_are(python, tmp_path):
