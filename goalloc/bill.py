@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._records import MemoryBillFields, Record, ResidentFields
+from .display.pretty import show_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class MemoryBill(Record, MemoryBillFields):
     def __repr__(self) -> str:
         rss = "unknown" if self.resident is None else f"{self.resident.rss} bytes resident"
         return f"MemoryBill({rss}, {self.memstats.heap_alloc} bytes live)"
+
+    _repr_pretty_ = show_text
 
     def __str__(self) -> str:
         from .display.billtable import bill_text

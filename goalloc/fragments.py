@@ -11,6 +11,7 @@ from __future__ import annotations
 from math import exp
 
 from ._records import CallSiteFields, ClassFragmentationFields, FragmentationFields, Record
+from .display.pretty import show_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Fragmentation(Record, FragmentationFields):
     def __repr__(self) -> str:
         sites = "no call sites" if self.sites is None else f"{len(self.sites)} call sites"
         return f"Fragmentation({self.held_bytes} bytes held, {len(self.classes)} classes, {sites})"
+
+    _repr_pretty_ = show_text
 
     def __str__(self) -> str:
         from .display.fragments import fragmentation_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .display.pretty import show_text
 from .stats import PAGE_SIZE
 
 TYPE_CHECKING = False
@@ -43,6 +44,8 @@ class ArenaMap:
     def __repr__(self) -> str:
         return f"ArenaMap({self.arena!r}, {len(self.spans)} spans)"
 
+    _repr_pretty_ = show_text
+
     def __str__(self) -> str:
         from .display.arenamap import arena_map_text
 
@@ -80,6 +83,8 @@ class SpanMap:
     def __repr__(self) -> str:
         kind = {None: "", True: ", noscan", False: ", scan"}[self.noscan]
         return f"SpanMap(class {self.size_class}{kind}, {len(self.spans)} spans)"
+
+    _repr_pretty_ = show_text
 
     def __str__(self) -> str:
         from .display.spanmap import span_map_text
@@ -125,6 +130,8 @@ def span_map(snapshot: Snapshot, size: int, noscan: bool | None) -> SpanMap:
     """What Snapshot.span_map does."""
     from .sizes import size_class_of
 
+    if not hasattr(type(size), "__index__"):
+        raise TypeError(f"a size in bytes: {size!r}")
     if not size > 0:
         raise ValueError(f"a size in bytes, at least 1: {size!r}")
     size_class = size_class_of(size).index

@@ -40,6 +40,7 @@ def load_ipython_extension(shell: Any) -> None:
         print(f"goalloc cannot be installed here: {error}")
 
     def goalloc_cell(line: str, cell: str | None = None) -> object:
+        __tracebackhide__ = True  # as in all that stands between a user's line and IPython
         return _now(line) if cell is None else _profile_cell(shell, line, cell)
 
     goalloc_cell.__doc__ = _help()
@@ -77,7 +78,7 @@ def _cell_parser() -> argparse.ArgumentParser:
     from IPython.core.magic_arguments import MagicArgumentParser
 
     parser: argparse.ArgumentParser = MagicArgumentParser(
-        "%%goalloc",
+        "%goalloc",  # IPython puts a % before
         description="Profile a cell: what it allocated, what of it is alive, its peak, what was "
         "temporary, and which code it was.",
     )
@@ -87,7 +88,7 @@ def _cell_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("-v", "--view", choices=VIEWS, default="all", help="(default: %(default)s)")
     parser.add_argument(
-        "-n", "--top", type=int, default=10, metavar="N", help="rows of the table (default: %(default)s)"
+        "-n", "--top", type=_rows, default=10, metavar="N", help="rows of the table (default: %(default)s)"
     )
     parser.add_argument(
         "-i", "--index", choices=VALUES, default="alloc_space", metavar="VALUE",
@@ -97,10 +98,18 @@ def _cell_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _rows(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"not a number of rows: {text!r}")
+    return int(text)
+
+
 def _now_parser() -> argparse.ArgumentParser:
     from IPython.core.magic_arguments import MagicArgumentParser
 
-    parser: argparse.ArgumentParser = MagicArgumentParser("%goalloc", description="The heap now.")
+    parser: argparse.ArgumentParser = MagicArgumentParser("goalloc", description="The heap now.")
     parser.add_argument("view", nargs="?", choices=_HEAP_VIEWS, default="bill")
     return parser
 
@@ -128,14 +137,18 @@ def _profile_cell(shell: Any, line: str, cell: str) -> object:
     from IPython.core.error import UsageError
     from IPython.display import display
 
+    __tracebackhide__ = True
     options = _parsed(_cell_parser(), line)
     try:
         measured = CodeProfile(options.rate)
     except ValueError as error:
         raise UsageError(f"--rate: {error}") from None
-    if options.output is not None and not options.output.isidentifier():
+    if options.output is not None and not _is_name(options.output):
         raise UsageError(f"--output: not a name for a variable: {options.output!r}")
-    codes = _compiled(shell, cell)
+    try:
+        codes = _compiled(shell, cell)
+    except SyntaxError as error:
+        raise UsageError(_told(error)) from None
     try:
         _run(measured, codes, shell.user_ns)
     finally:
@@ -145,7 +158,27 @@ def _profile_cell(shell: Any, line: str, cell: str) -> object:
     return None
 
 
+def _is_name(text: str) -> bool:
+    from keyword import iskeyword
+
+    return text.isidentifier() and not iskeyword(text)
+
+
+def _told(error: SyntaxError) -> str:
+    """As Python tells it, without the name that the cell has as a file."""
+    from traceback import format_exception_only
+
+    if "outside" in str(error.msg) and ("await" in str(error.msg) or "async" in str(error.msg)):
+        return (
+            f"line {error.lineno}: a cell with await cannot be profiled by %%goalloc; in a plain cell "
+            "`with goalloc.profile() as p:` can"
+        )
+    told = "".join(format_exception_only(error)).split("\n", 1)
+    return f"line {error.lineno}:\n{told[1].rstrip()}" if told[0].startswith("  File") else str(error)
+
+
 def _run(measured: CodeProfile, codes: list[CodeType], namespace: dict[str, Any]) -> None:
+    __tracebackhide__ = True
     measured.start(sys._getframe(), with_caller=False)
     try:
         for code in codes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .display.pretty import show_text
 from .stats import Arena, ClassStats, Span
 
 TYPE_CHECKING = False
@@ -13,6 +14,8 @@ class ClassTable(list[ClassStats]):
     """The span classes of a heap."""
 
     __slots__ = ()
+
+    _repr_pretty_ = show_text
 
     def __str__(self) -> str:
         from .display.classtable import class_table_text
@@ -30,6 +33,8 @@ class SpanTable(list[Span]):
 
     __slots__ = ()
 
+    _repr_pretty_ = show_text
+
     def __str__(self) -> str:
         from .display.lists import spans_text
 
@@ -46,6 +51,8 @@ class ArenaTable(list[Arena]):
 
     __slots__ = ()
 
+    _repr_pretty_ = show_text
+
     def __str__(self) -> str:
         from .display.lists import arenas_text
 
@@ -61,6 +68,8 @@ class SizeTable(list["SizeClass"]):
     """The size classes."""
 
     __slots__ = ()
+
+    _repr_pretty_ = show_text
 
     def __str__(self) -> str:
         from .display.sizetable import sizes_text

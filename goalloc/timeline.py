@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._records import MomentFields, Record
+from .display.pretty import show_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class MemoryTimeline:
 
     def __init__(self, interval: float = 0.5, *, limit: int = 1000) -> None:
         """interval is in seconds; limit is how many moments are kept, at least 10."""
+        if not hasattr(type(interval), "__float__"):
+            raise TypeError(f"an interval in seconds: {interval!r}")
+        if not isinstance(limit, int):
+            raise TypeError(f"a number of moments: {limit!r}")
         if not 0 < interval < float("inf"):
             raise ValueError(f"an interval in seconds, above 0: {interval!r}")
         if limit < 10:
@@ -145,6 +150,8 @@ class MemoryTimeline:
         state = "running" if self.running else "ended" if self._thread else "not begun"
         seconds = self._moments[-1].seconds if self._moments else 0.0
         return f"<MemoryTimeline, {state}, {len(self._moments)} moments in {seconds:.1f} s>"
+
+    _repr_pretty_ = show_text
 
     def __str__(self) -> str:
         from .display.timechart import timeline_text

@@ -248,10 +248,37 @@ for line in ("%%goalloc --rate nonsense", "%%goalloc --view nothing", "%%goalloc
     result, told, texts, pages = cell(line + ("\\n1" if line[1] == "%" else ""))
     assert type(result.error_in_exec).__name__ == "UsageError", (line, result)
     assert goalloc.profile_rate() == rate
-result, *_ = cell("%%goalloc\\nx = (")
-assert isinstance(result.error_in_exec or result.error_before_exec, SyntaxError)
+for line in ("%%goalloc --top -1", "%%goalloc --top=0", "%%goalloc -o class"):
+    assert type(cell(line + "\\n1")[0].error_in_exec).__name__ == "UsageError", line
+for code, part in (("y = 1\\nx = = 2", "line 2:\\n    x = = 2\\n"), ("x = (", "line 1:"),
+                   ("await nothing", "goalloc.profile()"), ("async with a: pass", "goalloc.profile()")):
+    error = cell("%%goalloc\\n" + code)[0].error_in_exec
+    assert type(error).__name__ == "UsageError" and part in str(error), repr(error)
+result, told, texts, pages = cell("%%goalloc --view none\\nvalue = 1\\nvalue / 0")
+assert "value / 0" in told and "notebook.py" not in told, told
 assert cell("%%goalloc --view none\\n1 + 1")[0].success
 assert cell("%unload_ext goalloc")[0].success
 assert "goalloc" not in shell.magics_manager.magics["cell"]
 '''
+    )
+
+
+@needs_replaceable
+def test_in_a_terminal_views_show_as_text_and_the_help_has_the_names(ipython, python):
+    python.output(
+        "-c",
+        SHELL
+        + """
+from IPython.lib.pretty import pretty
+cell("%load_ext goalloc")
+import goalloc
+for view in ("bill", "profile", "classes", "map", "fragmentation"):
+    shown = cell(f"%goalloc {view}")[0].result
+    assert pretty(shown) == str(shown) != repr(shown), view
+shown = goalloc.snapshot().span_map(64)
+assert pretty(shown) == str(shown)
+usage = [line.strip() for line in shell.magics_manager.magics["cell"]["goalloc"].__doc__.splitlines()]
+assert any(line.startswith("%goalloc [") for line in usage), usage
+assert any(line.startswith("%%goalloc [") for line in usage), usage
+""",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._records import AboutFields, Record
+from ..display.pretty import show_text
 from .records import DOMAINS, VALUES, Frame, Sample
 from .tables import COUNTS, Tables, tables_from_core
 
@@ -202,6 +203,8 @@ class HeapProfile:
         """
         from .algebra import merged
 
+        if not isinstance(others, HeapProfile) and not hasattr(others, "__iter__"):
+            raise TypeError(f"merge() takes HeapProfile objects, not {type(others).__name__}")
         return merged([self, *([others] if isinstance(others, HeapProfile) else others)])
 
     def filter(
@@ -307,6 +310,8 @@ class HeapProfile:
         what = "HeapProfile difference" if self.is_diff else "HeapProfile"
         live = f"{self.total('inuse_objects'):{sign},} blocks, {self.total():{sign},} bytes in use"
         return f"<{what}: {live}, {len(self):,} samples, rate {self.rate:,}>"
+
+    _repr_pretty_ = show_text
 
     def __str__(self) -> str:
         return str(self.top())
