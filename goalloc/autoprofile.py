@@ -26,6 +26,7 @@ SIGNAL = "GOALLOC_PROFILE_SIGNAL"
 VARIABLES = (PATH, PID, EVERY, SIGNAL)
 
 _SHORTEST = 0.1
+_LONGEST = 10 * 365 * 86400.0  # far below what a lock can wait for
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 # These end the process, can't be had, or are how it learns of its children.
 _TAKEN = "KILL STOP TERM INT CHLD SEGV BUS FPE ILL ABRT TRAP SYS CONT"
@@ -38,8 +39,8 @@ def parse_every(text: str) -> float:
         seconds = float(number) * _UNITS[text.strip()[len(number) :] or "s"]
     except (ValueError, KeyError):
         raise ValueError(f"not a time such as 60s, 5m or 1h: {text!r}") from None
-    if not _SHORTEST <= seconds < float("inf"):
-        raise ValueError(f"a time of at least {_SHORTEST} s is needed, not {text!r}")
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise ValueError(f"a time of at least {_SHORTEST} s, at most ten years, is needed, not {text!r}")
     return seconds
 
 

@@ -24,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if own[:1] == ["run"]:
         options = run.parse(own)
         error = run.missing(target)
+        if options is not None:
+            own = own[:1]  # argparse would take a value such as -1s for an option
         if options is not None and error is None:
             try:
                 run.become(options, target)
@@ -56,7 +58,8 @@ def _act(args: argparse.Namespace) -> int:
         print(f"goalloc: {error}", file=sys.stderr)
         status = error.status
     except OSError as error:
-        print(f"goalloc: {error}", file=sys.stderr)
+        text = error if error.filename is None else f"{error.filename}: {error.strerror}"
+        print(f"goalloc: {text}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except KeyboardInterrupt:

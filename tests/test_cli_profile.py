@@ -271,6 +271,9 @@ def test_the_folder_is_that_of_the_start(python, tmp_path):
         (["--profile", "x", "--every", "often", "-c", "pass"], "not a time"),
         (["--profile", "x", "--every", "0", "-c", "pass"], "at least"),
         (["--profile", "x", "--every", "nan", "-c", "pass"], "at least"),
+        (["--profile", "x", "--every", "99999999999h", "-c", "pass"], "at most ten years"),
+        (["--profile", "x", "--every", "-1s", "-c", "pass"], "a time of at least"),
+        (["--rate", "-5", "-c", "pass"], "not a number of bytes such as 64KiB: '-5'"),
         (["--profile", "x", "--signal", "SIGKILL", "-c", "pass"], "SIGKILL has another meaning"),
         (["--profile", "x", "--signal", "SIGNONE", "-c", "pass"], "no signal 'SIGNONE'"),
         (["--rate", "much", "-c", "pass"], "not a number of bytes"),
@@ -421,6 +424,45 @@ def test_bad_files_are_a_message_and_status_2(files, capsys, how, command):
     assert main(words) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("goalloc: bad.pb.gz: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words, part",
+    [
+        (["top", ""], "empty"),
+        (["top", "-", "-"], "only once"),
+        (["diff", "-", "-"], "only once"),
+        (["flamegraph", "-o", ".", "a.pb.gz"], ".: Is a directory"),
+        (["flamegraph", "-o", "nowhere/x.html", "a.pb.gz"], "'nowhere/x.html': No such file"),
+        (["speedscope", "-o", ".", "a.pb.gz"], ".: Is a directory"),
+        (["diff", "--flamegraph", ".", "a.pb.gz", "a.pb.gz"], ".: Is a directory"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_said_before_the_work(files, capsys, words, part):
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and part in err and err.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_file_that_fails_late_has_the_name_that_was_given(files, capsys):
+    assert main(["flamegraph", "-o", "/dev/full", "a.pb.gz"]) == 2
+    assert capsys.readouterr().err == "goalloc: /dev/full: No space left on device\n"
+
+
+def test_errors_name_the_file_and_not_the_one_beside_it(files):
+    with pytest.raises(FileNotFoundError) as caught:
+        goalloc.read_profile("a.pb.gz").write_pprof("nowhere/x.pb.gz")
+    assert caught.value.filename == "nowhere/x.pb.gz" and ".tmp" not in str(caught.value)
+
+
+def test_output_to_stdout(files, capsys):
+    assert said(capsys, "flamegraph", "-o", "-", "a.pb.gz").startswith("<!DOCTYPE html>")
+    assert json.loads(said(capsys, "speedscope", "-o", "-", "a.pb.gz"))["profiles"]
+    assert not (files / "-").exists()
+    with pytest.raises(SystemExit) as ended:
+        main(["diff", "--flamegraph", "-", "a.pb.gz", "a.pb.gz"])
+    assert ended.value.code == 2 and "give a file" in capsys.readouterr().err
 
 
 def test_values_that_a_file_does_not_have(files, capsys):

@@ -96,7 +96,7 @@ def enable(args: argparse.Namespace) -> int:
         with open(beside, "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(beside, path)
-    print(f"enabled in {folder}: GOALLOC=1 python ... starts on goalloc")
+    print(f"enabled in {folder}: GOALLOC=1 python ... starts on goalloc, in import mode: blocks of before are not on it")
     return 0
 
 

@@ -13,7 +13,7 @@ from .progress import progress
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from ..profiles.profile import HeapProfile
     from . import _Subparsers
@@ -66,7 +66,7 @@ def _add(
         parser.add_argument("--by", choices=_BY, default="function")
     if name in ("flamegraph", "speedscope"):
         parser.add_argument(
-            "-o", metavar="OUT", dest="output", help="the file to write (default: FILE renamed)"
+            "-o", metavar="OUT", dest="output", help="the file to write; - is stdout (default: FILE renamed)"
         )
 
 
@@ -79,6 +79,8 @@ def _count(text: str) -> int:
 
 
 def _read(path: str) -> HeapProfile:
+    if not path:
+        raise CommandError("the name of a file is empty", _BAD_FILE)
     try:
         with progress(f"reading {path}"):
             return _read_stdin() if path == "-" else _read_file(path)
@@ -106,12 +108,18 @@ def _read_stdin() -> HeapProfile:
         raise ValueError(f"standard input: {error}") from None
 
 
-def _read_all(paths: Iterable[str]) -> HeapProfile:
+def _read_all(paths: Sequence[str]) -> HeapProfile:
+    _stdin_once(paths)
     first, *others = map(_read, paths)
     if not others:
         return first
     with progress("adding up"):
         return first.merge(others)
+
+
+def _stdin_once(paths: Sequence[str]) -> None:
+    if paths.count("-") > 1:
+        raise CommandError("standard input can be read only once", _BAD_FILE)
 
 
 def _checked(profile: HeapProfile, index: str) -> None:
@@ -125,6 +133,7 @@ def _checked(profile: HeapProfile, index: str) -> None:
 def _output(args: argparse.Namespace, ending: str) -> str:
     """Where to write: heap.pb.gz becomes heap.html in the current folder."""
     if args.output is not None:
+        _check_output(str(args.output))
         return str(args.output)
     name = os.path.basename(str(args.files[0]))
     if name == "-":
@@ -134,6 +143,36 @@ def _output(args: argparse.Namespace, ending: str) -> str:
             name = name[: -len(known)]
             break
     return name + ending
+
+
+def _check_output(path: str) -> None:
+    """Before the work: whether a file can be there at all."""
+    folder = os.path.dirname(path) or "."
+    why_not = None
+    if path == "-":
+        return
+    if os.path.isdir(path):
+        why_not = f"{path}: Is a directory"
+    elif not os.path.basename(path) or not os.path.isdir(folder):
+        why_not = f"{path!r}: No such file or directory"
+    elif not os.path.exists(path) and not os.access(folder, os.W_OK):
+        why_not = f"{path}: Permission denied"
+    if why_not is not None:
+        raise CommandError(why_not, _BAD_FILE)
+
+
+def _save(path: str, text: str) -> None:
+    """To a file, and says so; "-" is standard output."""
+    from ..profiles.files import write_whole
+
+    if path == "-":
+        print(text)
+        return
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}", _BAD_FILE) from None
+    print(f"written to {path}")
 
 
 def top(args: argparse.Namespace) -> int:
@@ -158,36 +197,39 @@ def tree(args: argparse.Namespace) -> int:
 
 
 def flamegraph(args: argparse.Namespace) -> int:
-    return _draw(_read_all(args.files), args)
-
-
-def _draw(profile: HeapProfile, args: argparse.Namespace) -> int:
-    _checked(profile, args.index)
     path = _output(args, ".html")
+    return _draw(_read_all(args.files), path, args)
+
+
+def _draw(profile: HeapProfile, path: str, args: argparse.Namespace) -> int:
+    _checked(profile, args.index)
     with progress("drawing"):
-        profile.flamegraph(args.index).write(path)
-    print(f"written to {path}")
+        page = profile.flamegraph(args.index).to_html()
+    _save(path, page)
     return 0
 
 
 def diff(args: argparse.Namespace) -> int:
+    _stdin_once([args.base, *args.files])
+    if args.output is not None:
+        if args.output == "-":
+            args.error("--flamegraph: standard output has the table; give a file")
+        _check_output(args.output)
     base, profile = _read(args.base), _read(args.files[0])
     with progress("comparing"):
         change = profile.diff(base)
     _print_top(change, args)
-    return 0 if args.output is None else _draw(change, args)
+    return 0 if args.output is None else _draw(change, args.output, args)
 
 
 def speedscope(args: argparse.Namespace) -> int:
     import json
 
-    from ..profiles.files import write_whole
-
-    profile = _read_all(args.files)
     path = _output(args, ".speedscope.json")
+    profile = _read_all(args.files)
     with progress("writing"):
-        write_whole(path, json.dumps(profile.to_speedscope()))
-    print(f"written to {path}")
+        document = json.dumps(profile.to_speedscope())
+    _save(path, document)
     return 0
 
 

@@ -56,7 +56,7 @@ def parse(own: list[str]) -> dict[str, str] | None:
         name, given, value = word.partition("=")
         if name in VALUES:
             value = value if given else next(rest, "")
-            if not value or (not given and value.startswith("-")):
+            if not value or (not given and value.startswith("-") and not value[1:2].isdigit()):
                 return None
         elif word not in FLAGS:
             return None

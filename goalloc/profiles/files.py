@@ -11,9 +11,18 @@ if TYPE_CHECKING:
 
 
 def write_whole(path: str | os.PathLike[str], data: AnyStr) -> None:
-    """Writes a file beside it and renames that; what is no ordinary file is written to directly."""
+    """Writes a file beside it and renames that; what is no ordinary file is written to directly.
+
+    An OSError names path, and not the file beside it.
+    """
     content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
-    target = os.fspath(path)
+    try:
+        _write(os.fspath(path), content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _write(target: str, content: bytes) -> None:
     if os.path.exists(target) and not os.path.isfile(target):  # a pipe, /dev/stdout
         with open(target, "wb") as file:
             file.write(content)
