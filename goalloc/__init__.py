@@ -162,4 +162,4 @@ def _without_core(error: ImportError) -> ImportError:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING"})

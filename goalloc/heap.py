@@ -89,7 +89,12 @@ class HeapView:
         free runs are given back first; near the limit nothing spare is kept.  No allocation fails
         because of it.
         """
+        if isinstance(nbytes, int) and nbytes > _LIMIT_MAX:
+            raise ValueError(f"a limit in bytes below 2**63, or None for none: {nbytes}")
         return self._core.set_memory_limit(nbytes)
+
+
+_LIMIT_MAX = 2**63 - 1
 
 
 class Heap(HeapView):

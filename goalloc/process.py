@@ -117,6 +117,8 @@ def set_scavenge_delay(seconds: float | None) -> float | None:
 
     GOALLOC_SCAVENGE_DELAY sets it from the start.
     """
+    if seconds is not None and not hasattr(type(seconds), "__float__"):
+        raise TypeError(f"a delay in seconds, or None: {seconds!r}")
     if seconds is None or seconds == float("inf"):
         ns = _core.SCAVENGE_NEVER
     elif not seconds >= 0:

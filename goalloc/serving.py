@@ -13,8 +13,12 @@ def serve(host: str = "127.0.0.1", port: int = 0) -> Server:
     host   where it listens; only this machine can reach the default.  There is no password: another
            address gives what runs here, its file names and its memory to all who reach it
     port   0: any free one, which .url tells
-    Raises OSError where it can't listen.
+    Raises OSError where it can't listen, ValueError for what is no port.
     """
+    if not isinstance(port, int):
+        raise TypeError(f"a port is a number: {port!r}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"a port from 0 to 65535: {port}")
     from .web.server import Server
 
     return Server(host, port)

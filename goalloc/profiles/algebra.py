@@ -112,6 +112,8 @@ def filtered(
 def _compiled(pattern: _Pattern, what: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
+    except TypeError:
+        raise TypeError(f"{what} is no regular expression: {pattern!r}") from None
     except re.error as error:
         raise ValueError(f"{what} is no regular expression: {pattern!r}: {error}") from None
 

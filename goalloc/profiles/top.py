@@ -142,6 +142,11 @@ def _name_flush_left(text: str, cells: list[tuple[str, ...]]) -> list[str]:
 def make_top(profile: HeapProfile, n: int | None, by: str, index: str, sort: str) -> Top:
     if sort not in ("flat", "cum"):
         raise ValueError(f"cannot sort by {sort!r}; there are flat, cum")
+    if n is not None:
+        if not hasattr(type(n), "__index__"):
+            raise TypeError(f"a number of rows, or None for all: {n!r}")
+        if n < 0:
+            raise ValueError(f"a number of rows, at least 0: {n!r}")
     groups = group(profile, by)
     sums = profile._by_stack(index)
     flat = [0] * len(groups.names)
