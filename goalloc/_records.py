@@ -82,6 +82,7 @@ ProfileTablesFields = namedtuple(
 )
 AboutFields = namedtuple(
     "AboutFields",
-    "rate time_ns peak_time_ns dropped_samples truncated_stacks memory has_peak base program note",
-    defaults=(0, 0, 0, 0, 0, 0, True, None, "", ""),
+    "rate time_ns peak_time_ns dropped_samples truncated_stacks memory has_peak base program note "
+    "mixed_rates",
+    defaults=(0, 0, 0, 0, 0, 0, True, None, "", "", False),
 )

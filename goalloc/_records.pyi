@@ -198,3 +198,4 @@ class AboutFields(NamedTuple):
     base: tuple[int, ...] | None = None
     program: str = ""
     note: str = ""
+    mixed_rates: bool = False

@@ -487,3 +487,15 @@ def test_profiles_of_files_need_no_core(python):
 
 def test_exports():
     assert goalloc.HeapProfile is HeapProfile and goalloc.Frame is Frame
+
+
+def test_sums_and_differences_of_different_rates_say_so():
+    exact, coarse = (HeapProfile._from_core(core_profile(rate=rate)) for rate in (1, RATE))
+    for made in (exact.merge(coarse), coarse.diff(exact), exact.merge(coarse).merge(exact)):
+        again = HeapProfile.from_pprof(made.to_pprof())
+        for profile in (made, again):
+            assert profile.about.mixed_rates
+            for text in (str(profile.top()), str(profile.tree()), profile.flamegraph().to_html()):
+                assert "of mixed sampling rates" in text
+    for made in (exact.merge(exact), coarse.diff(coarse)):
+        assert not made.about.mixed_rates and "mixed" not in str(made.top())

@@ -48,7 +48,7 @@ def _heading(profile: HeapProfile) -> Iterator[str]:
 
         when = datetime.fromtimestamp(about.time_ns / 1e9)
         yield f"taken    {when.isoformat(' ', 'seconds')}"
-    yield f"numbers  {sampled(about.rate)}"
+    yield f"numbers  {sampled(about.rate, about.mixed_rates)}"
     yield f"samples  {len(profile):,}"
     yield from profile.warnings()
 

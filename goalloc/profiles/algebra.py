@@ -37,8 +37,13 @@ def difference(profile: HeapProfile, base: HeapProfile) -> HeapProfile:
         has_peak=a.has_peak and b.has_peak,
         base=tuple(map(sum, base._tables.counts)),
         note=a.note or b.note,
+        mixed_rates=_mixed(a, b),
     )
     return HeapProfile(tables, about)
+
+
+def _mixed(*abouts: About) -> bool:
+    return any(a.mixed_rates for a in abouts) or len({a.rate for a in abouts if a.rate}) > 1
 
 
 def _renamed(tables: Tables, base: Tables) -> list[Thread]:
@@ -67,6 +72,7 @@ def merged(profiles: Sequence[HeapProfile]) -> HeapProfile:
         base=tuple(map(sum, zip(*bases))) if bases else None,
         program=", ".join(dict.fromkeys(a.program for a in abouts if a.program)),
         note=" ".join(dict.fromkeys(a.note for a in abouts if a.note)),
+        mixed_rates=_mixed(*abouts),
     )
     return HeapProfile(builder.build(), about)
 

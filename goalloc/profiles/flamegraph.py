@@ -83,7 +83,7 @@ class FlameGraph:
         frames = trie.groups.frames
         modules = sorted({frame.module for frame in frames})
         hues = {module: number for number, module in enumerate(modules)}
-        notes = [f"{sampled(profile.rate)}; {len(profile):,} samples", *profile.warnings()]
+        notes = [f"{sampled(profile.rate, profile.about.mixed_rates)}; {len(profile):,} samples", *profile.warnings()]
         if profile.is_diff:
             notes.insert(0, "red has grown, blue has shrunk, the darker the more of it")
         if drawn.left_out:

@@ -27,6 +27,7 @@ COMMENT_DROPPED = "goalloc: dropped samples: "
 COMMENT_TRUNCATED = "goalloc: truncated stacks: "
 COMMENT_DIFF = "goalloc: difference"
 COMMENT_NOTE = "goalloc: note: "
+COMMENT_MIXED = "goalloc: mixed rates"
 
 _GO_VALUES = 4
 
@@ -162,6 +163,8 @@ def _comments(profile: HeapProfile) -> list[str]:
     said = []
     if about.base is not None:
         said.append(COMMENT_DIFF)
+    if about.mixed_rates:
+        said.append(COMMENT_MIXED)
     if about.dropped_samples:
         said.append(f"{COMMENT_DROPPED}{about.dropped_samples}")
     if about.truncated_stacks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 
 from .modules import go_package, module_of
-from .pprof import COMMENT_DIFF, COMMENT_DROPPED, COMMENT_NOTE, COMMENT_TRUNCATED
+from .pprof import COMMENT_DIFF, COMMENT_DROPPED, COMMENT_MIXED, COMMENT_NOTE, COMMENT_TRUNCATED
 from .profile import About, HeapProfile
 from .records import Thread
 from .tables import COUNTS, Builder, domain_number
@@ -191,6 +191,7 @@ class _Decoder:
             rate=self.number(12),
             time_ns=self.number(9),
             dropped_samples=_said(comments, COMMENT_DROPPED),
+            mixed_rates=COMMENT_MIXED in comments,
             truncated_stacks=_said(comments, COMMENT_TRUNCATED),
             has_peak=width == len(COUNTS),
             base=base,

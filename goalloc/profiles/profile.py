@@ -37,6 +37,7 @@ class About(Record, AboutFields):
     base              of a difference: the sums of what was subtracted, in the order of COUNTS
     program           what ran
     note              one sentence on why there may be nothing in it
+    mixed_rates       made of profiles with different rates; rate is the largest, or that of the later
     """
 
     __slots__ = ()

@@ -30,6 +30,7 @@ class _Heading(NamedTuple):
     value: str  # its name
     by: str
     rate: int
+    mixed: bool  # made of profiles with different rates
     total: int  # of the value, over all samples
     whole: int  # what percentages are of
     hidden: int  # rows that are not shown
@@ -93,7 +94,7 @@ class Top:
     def _summary(self) -> str:
         h = self._heading
         total = shown(h.total, h.value, h.is_diff)
-        text = f"{total} ({described(h.value)}), {sampled(h.rate)}, by {h.by}"
+        text = f"{total} ({described(h.value)}), {sampled(h.rate, h.mixed)}, by {h.by}"
         if h.is_diff:
             text += f"; % of {shown(h.whole, h.value)} before"
         if h.hidden:
@@ -173,7 +174,7 @@ def make_top(profile: HeapProfile, n: int | None, by: str, index: str, sort: str
             )
         )  # fmt: skip
     heading = _Heading(
-        index, by, profile.rate, sum(sums), whole, len(some) - len(rows), profile.is_diff,
+        index, by, profile.rate, profile.about.mixed_rates, sum(sums), whole, len(some) - len(rows), profile.is_diff,
         profile.warnings(),
     )  # fmt: skip
     return Top(rows, heading)

@@ -114,6 +114,7 @@ class Tree:
                 self._called.setdefault(trie.parents[node], []).append(node)
         self._whole = profile._whole(index)
         self._rate = profile.rate
+        self._mixed = profile.about.mixed_rates
         self._signed = profile.is_diff
         self._warnings = profile.warnings()
 
@@ -155,7 +156,7 @@ class Tree:
                 waiting.append((*child, below + corner, below + line))
         own_width = max(len(own) for own, _, _ in rows)
         total_width = max(len(total) for _, total, _ in rows)
-        out = [f"{described(self.index)}, {sampled(self._rate)}; own and total of each call"]
+        out = [f"{described(self.index)}, {sampled(self._rate, self._mixed)}; own and total of each call"]
         out += self._warnings
         out += [f"{own:>{own_width}}  {total:>{total_width}}  {name}" for own, total, name in rows]
         if waiting:

@@ -20,8 +20,10 @@ def described(index: str) -> str:
     return f"{'blocks' if unit == 'objects' else 'bytes'} {_KINDS[kind]}"
 
 
-def sampled(rate: int) -> str:
+def sampled(rate: int, mixed: bool = False) -> str:
     """How the numbers came about."""
+    if mixed:
+        return "of mixed sampling rates"
     if rate == 1:
         return "exact"
     return f"estimated from a sample every {human(rate)}" if rate else "not sampled"
