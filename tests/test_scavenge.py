@@ -189,7 +189,8 @@ def test_what_is_no_delay(value, error, text):
         ("-1", ValueError, "not a size such as 512MiB, 'cgroup' or 'off': '-1'"),
         (1.5, TypeError, "'float' object cannot be interpreted as an integer"),
         (b"1MiB", TypeError, "'bytes' object cannot be interpreted as an integer"),
-        (2**64, MemoryError, "more than any heap can hold"),
+        (2**64, ValueError, "a limit in bytes below"),
+        (2**63, ValueError, "a limit in bytes below"),
     ],
 )
 def test_what_is_no_limit(value, error, text):
