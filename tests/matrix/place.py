@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ def describe() -> dict[str, Any]:
     return {
         "column": column(),
         "version": sys.version.split()[0],
-        "libpython": "shared" if sysconfig.get_config_var("Py_ENABLE_SHARED") else "linked in",
+        "libpython": "shared" if "/libpython" in Path("/proc/self/maps").read_text() else "linked in",
         "goalloc": goalloc.__version__,
         "kernel": os.uname().release,
     }
