@@ -85,7 +85,7 @@ static void look_at_all_again(struct scavenge *sc) {
 static void age_held(struct scavenge *sc) {
     uint64_t needed = sc->peaks[sc->tick], more = sc->held - ga_min(sc->held, needed);
     bool busy = sc->taken * GA_SCAVENGE_TICKS >= more / 4;
-    sc->held = needed + (busy ? more - (more + GA_HELD_TICKS - 1) / GA_HELD_TICKS : more / 4);
+    sc->held = needed + (busy ? more - (more + GA_HELD_TICKS - 1) / GA_HELD_TICKS : 0);
     sc->taken = 0;
 }
 
