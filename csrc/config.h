@@ -92,6 +92,7 @@
 #define GA_MOVE_MIN (1 * GA_MIB) /* bytes; from here on moving page tables is far cheaper than copying */
 #define GA_SEAMS_MAX 8192 /* moves leave mappings behind, and a process has 65530 (vm.max_map_count) */
 
+#define GA_PROFILE_THREADS_MAX 1000 /* told apart */
 #define GA_PROFILE_FRAMES_MAX 128 /* of a stack; what lies deeper is cut off and marked */
 #define GA_PROFILE_MEMORY_MAX (128 * GA_MIB) /* bytes that the profile may take for its own structures */
 #define GA_SAMPLE_RATE_MAX ((uint64_t)1 << 50) /* so that no distance overflows */

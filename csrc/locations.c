@@ -13,11 +13,20 @@ static bool same_text(const void *row, const void *key) {
     return a->nbytes == b->nbytes && memcmp(a->bytes, b->bytes, a->nbytes) == 0;
 }
 
-static uint32_t intern_text(struct locations *l, const char *bytes, size_t nbytes) {
+static struct text text_key(const char *bytes, size_t nbytes) {
     GA_CHECK(nbytes < UINT32_MAX);
-    struct text key = {(uint32_t)(ga_hash_bytes(bytes, nbytes) >> 32), (uint32_t)nbytes, bytes}, *t;
+    return (struct text){(uint32_t)(ga_hash_bytes(bytes, nbytes) >> 32), (uint32_t)nbytes, bytes};
+}
+
+static uint32_t find_text(const struct locations *l, const struct text *key) {
     uint32_t id;
-    if (table_find(&l->texts, key.hash, same_text, &key, &id) != NULL)
+    return table_find(&l->texts, key->hash, same_text, key, &id) != NULL ? id : NO_ID;
+}
+
+static uint32_t intern_text(struct locations *l, const char *bytes, size_t nbytes) {
+    struct text key = text_key(bytes, nbytes), *t;
+    uint32_t id = find_text(l, &key);
+    if (id != NO_ID)
         return id;
     char *copy = NULL;
     if (table_has_room(&l->texts))
@@ -69,11 +78,20 @@ static bool same_thread(const void *row, const void *key) {
     return a->native_id == b->native_id && a->name == b->name;
 }
 
-static uint32_t intern_thread(struct locations *l, uint64_t native_id, uint32_t name) {
+static struct thread thread_key(uint64_t native_id, uint32_t name) {
     const uint32_t words[] = {(uint32_t)native_id, (uint32_t)(native_id >> 32), name};
-    struct thread key = {table_hash(0, words, 3), name, native_id}, *t;
+    return (struct thread){table_hash(0, words, 3), name, native_id};
+}
+
+static uint32_t find_thread(const struct locations *l, const struct thread *key) {
     uint32_t id;
-    if (table_find(&l->threads, key.hash, same_thread, &key, &id) != NULL)
+    return table_find(&l->threads, key->hash, same_thread, key, &id) != NULL ? id : NO_ID;
+}
+
+static uint32_t intern_thread(struct locations *l, uint64_t native_id, uint32_t name) {
+    struct thread key = thread_key(native_id, name), *t;
+    uint32_t id = find_thread(l, &key);
+    if (id != NO_ID)
         return id;
     if ((t = table_add(&l->threads, key.hash, &id)) == NULL)
         return NO_ID;
@@ -104,8 +122,23 @@ uint32_t locations_add(struct locations *l, uint32_t function, int32_t line) {
     return counted(l, intern_location(l, function, line));
 }
 
+/* A thread when there are as many as are told apart: one of them, or the one that stands for the rest. */
+static uint32_t add_thread_to_many(struct locations *l, uint64_t native_id, const char *name,
+                                   size_t name_nbytes) {
+    static const char others[] = "<other threads>";
+    struct text text = text_key(name, name_nbytes);
+    uint32_t n = find_text(l, &text);
+    struct thread key = thread_key(native_id, n);
+    uint32_t id = n != NO_ID ? find_thread(l, &key) : NO_ID;
+    if (id == NO_ID && (n = intern_text(l, others, strlen(others))) != NO_ID)
+        id = intern_thread(l, 0, n);
+    return id;
+}
+
 uint32_t locations_add_thread(struct locations *l, uint64_t native_id, const char *name,
                               size_t name_nbytes) {
+    if (l->threads.n >= GA_PROFILE_THREADS_MAX)
+        return counted(l, add_thread_to_many(l, native_id, name, name_nbytes));
     uint32_t n = intern_text(l, name, name_nbytes);
     return counted(l, n != NO_ID ? intern_thread(l, native_id, n) : NO_ID);
 }

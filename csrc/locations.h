@@ -10,6 +10,7 @@
 #ifndef GA_LOCATIONS_H
 #define GA_LOCATIONS_H
 
+#include "config.h"
 #include "table.h"
 
 /* The ids that are there from the beginning; as locations, lines 0 of functions of the same id.
@@ -60,6 +61,8 @@ uint32_t locations_add_function(struct locations *l, const char *name, size_t na
                                 const char *file, size_t file_nbytes, int32_t first_line);
 /* Of the function LOCATION_DROPPED: LOCATION_DROPPED. */
 uint32_t locations_add(struct locations *l, uint32_t function, int32_t line);
+/* Beyond GA_PROFILE_THREADS_MAX threads new ones are all "<other threads>", with the native id 0: a
+ * service that makes a thread for each request must not fill the budget with their buckets. */
 uint32_t locations_add_thread(struct locations *l, uint64_t native_id, const char *name,
                               size_t name_nbytes);
 

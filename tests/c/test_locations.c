@@ -220,6 +220,35 @@ static void test_dropped_takes_nothing(void) {
     world_destroy(&w);
 }
 
+/* A thread for each request: the first ones are told apart for ever, the others are one, and take nothing. */
+static void test_threads_without_end(void) {
+    enum { MANY = 5 * GA_PROFILE_THREADS_MAX };
+    struct world w;
+    char name[16];
+    uint32_t id[MANY];
+    uint64_t used = 0;
+    world_init(&w, UINT64_MAX);
+    CHECK(locations_init(&w.l, &w.budget));
+    for (uint32_t i = 0; i < MANY; i++) {
+        id[i] = locations_add_thread(&w.l, i + 1, name, (size_t)sprintf(name, "thread %u", i));
+        used = i == MANY / 2 ? w.budget.used : used;
+    }
+    uint32_t others = id[MANY - 1];
+    CHECK_EQ(w.budget.used, used);
+    CHECK_EQ(w.l.threads.n, GA_PROFILE_THREADS_MAX + 1);
+    CHECK_EQ(locations_thread(&w.l, others)->native_id, 0);
+    const struct text *called = locations_text(&w.l, locations_thread(&w.l, others)->name);
+    CHECK_EQ(called->nbytes, strlen("<other threads>"));
+    CHECK_EQ(memcmp(called->bytes, "<other threads>", called->nbytes), 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        uint32_t again = locations_add_thread(&w.l, i + 1, name, (size_t)sprintf(name, "thread %u", i));
+        CHECK_EQ(again, id[i]);
+        CHECK_EQ(again == others, i >= GA_PROFILE_THREADS_MAX - 1); /* the dropped one is the first */
+    }
+    CHECK_EQ(w.l.dropped, 0);
+    world_destroy(&w);
+}
+
 /* Call k of the system fails, for every k; the run goes on behind it. */
 static void test_failures(uint64_t seed) {
     uint64_t all_dropped = 0;
@@ -253,6 +282,7 @@ int main(void) {
     test_model(seed);
     test_cap(seed);
     test_dropped_takes_nothing();
+    test_threads_without_end();
     test_failures(seed);
     return check_summary();
 }
