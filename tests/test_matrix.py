@@ -17,11 +17,11 @@ def matrix():
     sys.path.insert(0, str(MATRIX))
     import compare
     import cpython_suite
+    import pages
     import rows
     import run
-    import tables
 
-    modules = {"rows": rows, "run": run, "tables": tables, "suite": cpython_suite}
+    modules = {"pages": pages, "rows": rows, "run": run, "suite": cpython_suite}
     yield type("Matrix", (), {**modules, "compare": compare})
     sys.path.remove(str(MATRIX))
 
@@ -66,9 +66,9 @@ def test_every_row_has_its_program(matrix):
 
 
 def test_pages_are_up_to_date(matrix):
-    if not matrix.tables.place.DOCS.exists():
+    if not matrix.pages.place.DOCS.exists():
         pytest.skip("no docs/ beside these tests")
-    assert matrix.tables.main(["--check"]) == 0
+    assert matrix.pages.main(["--check"]) == 0
 
 
 def test_differences_of_two_runs_of_a_test_file(matrix):

@@ -4,7 +4,7 @@
     python tests/matrix/cpython_suite.py test_gc test_re  these, again
     python tests/matrix/cpython_suite.py --again          those that differ or were cut short, again
 
-The results are in results/cpython-VERSION.json, written after each file; tables.py makes
+The results are in results/cpython-VERSION.json, written after each file; pages.py makes
 docs/cpython-suite.md of them.  A test case differs when it never ended under goalloc as it did on
 stock, in several tries; it is unsteady when it ended in one of these in more than one way.
 """

@@ -4,7 +4,7 @@
     python tests/matrix/package_suites.py --cython cython-3.3.1       Cython too, from its sources
     python tests/matrix/package_suites.py numpy._core.tests.test_nditer
 
-The results are in results/packages-VERSION.json, written after each part; tables.py has the table.
+The results are in results/packages-VERSION.json, written after each part; pages.py has the table.
 """
 
 from __future__ import annotations

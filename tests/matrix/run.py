@@ -6,7 +6,7 @@
 
 A cell is a process of its own, which must end as the same program does on stock: the same exit status
 or signal, the same output; at its exit goalloc must be in the mode that it was in, and check() clean.
-The results are in results/matrix-VERSION.json; tables.py makes docs/matrix.md of them.
+The results are in results/matrix-VERSION.json; pages.py makes docs/matrix.md of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Makes docs/matrix.md and docs/cpython-suite.md of results/*.json.
 
-    python tests/matrix/tables.py            write them
-    python tests/matrix/tables.py --check    exit status 1 if they are not up to date
+    python tests/matrix/pages.py            write them
+    python tests/matrix/pages.py --check    exit status 1 if they are not up to date
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Results = dict[str, Any]
 MATRIX = """\
 # Every way in which CPython is used
 
-Made by `tests/matrix/tables.py` of what `tests/matrix/run.py` found; each row is a program under
+Made by `tests/matrix/pages.py` of what `tests/matrix/run.py` found; each row is a program under
 `tests/matrix/cases` or `tests/programs`, run as it is, in launch mode, in import mode and in wrap mode.
 **ok**: it ends and prints as on stock in all of them, `mode()` is true to the end, and `check()` finds
 nothing.  A number: a mode that is not offered there, for the reason below; `install()` then wraps.
@@ -44,7 +44,7 @@ NOTES = """\
 SUITE = """\
 # CPython's own tests
 
-Made by `tests/matrix/tables.py` of what `tests/matrix/cpython_suite.py` found.  Each test file of
+Made by `tests/matrix/pages.py` of what `tests/matrix/cpython_suite.py` found.  Each test file of
 `python -m test` (all resources but network, gui, audio, large files, and those for hours) runs on the
 plain interpreter and in launch mode; what differs, test case by test case, is tried again twice.  Not
 run: files that take longer than that many seconds on stock.
