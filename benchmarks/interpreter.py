@@ -24,7 +24,10 @@ DOMAINS = {
 
 
 class ChildFailed(Exception):
-    """A measuring process ended badly; the text says how."""
+    """A measuring process ended badly; the text says how.  Results keep it: home is `~` in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.replace(os.path.join(os.path.expanduser("~"), ""), "~/"))
 
 
 def clean_environment() -> dict[str, str]:

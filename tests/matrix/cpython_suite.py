@@ -76,7 +76,7 @@ def run_file(name: str, ours: bool, timeout: float) -> compare.Run:
             "how": how,
             "seconds": round(outcome.seconds, 1),
             "cases": cases_of(report, output),
-            "tail": output[-3000:],
+            "tail": outcome.tail(),
         }
 
 

@@ -74,7 +74,7 @@ def _run(outcome: place.Outcome, cases: dict[str, str]) -> compare.Run:
         "how": outcome.how(),
         "seconds": round(outcome.seconds, 1),
         "cases": cases,
-        "tail": (outcome.stdout + outcome.stderr)[-3000:],
+        "tail": outcome.tail(),
     }
 
 

@@ -57,6 +57,11 @@ class Outcome:
             return "timeout"
         return f"exit {self.status}" if self.status >= 0 else signal.Signals(-self.status).name
 
+    def tail(self) -> str:
+        """The end of what it said, for a result: whose home it was is nothing to keep."""
+        home = os.path.join(os.path.expanduser("~"), "")
+        return (self.stdout + self.stderr)[-3000:].replace(home, "~/")
+
 
 def run(
     command: list[str], *, folder: Path, timeout: float, env: dict[str, str]
