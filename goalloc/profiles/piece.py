@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from time import perf_counter
 
 from .. import _core
@@ -200,6 +201,7 @@ def _between(
     base = base._replace(counts=(*base.counts[:4], *live))
     difference = after.diff(HeapProfile(base, before.about))
     tables = difference._tables
+    stacks = _inside(tables, outside)
     made = []  # rows of stacks that allocated
     freed = 0
     columns = [list(column) for column in tables.counts]
@@ -209,34 +211,26 @@ def _between(
             columns[2][i] = columns[3][i] = 0
         for column in columns[4:]:
             column[i] = max(column[i], 0)
-        if allocs > 0 and not _is_ours(tables, tables.stacks[tables.keys[0][i]], outside):
+        if allocs > 0 and stacks[tables.keys[0][i]]:
             made.append(i)
-    tables = tables._replace(counts=tuple(map(_array, columns)))
-    about = difference.about._replace(base=None, rate=rate, note="")
-    return HeapProfile(_cut(tables, made, outside), about), freed
-
-
-def _is_ours(tables: Tables, stack: tuple[int, ...], outside: list[tuple[str, str]]) -> bool:
-    """Made by start() or stop(), or by the function that runs the piece."""
-    functions = [tables.functions[tables.locations[location][0]][:2] for location in stack]
-    return functions[0][1] in (__file__, live.__file__) or functions[::-1] == outside
-
-
-def _array(column: list[int]) -> Any:
-    from array import array
-
-    return array("q", column)
-
-
-def _cut(tables: Tables, rows: list[int], outside: list[tuple[str, str]]) -> Tables:
-    """Those rows; stacks that begin with the functions outside begin behind them."""
-    names = [function[:2] for function in tables.functions]
-    path = outside[::-1]
-    stacks = []
-    for stack in tables.stacks:
-        outer = [names[tables.locations[location][0]] for location in stack[-len(path) :]]
-        cut = len(path) and len(stack) > len(path) and outer == path
-        stacks.append(stack[: -len(path)] if cut else stack)
     builder = Builder()
-    builder.add_tables(tables._replace(stacks=tuple(stacks)), rows=rows)
-    return builder.build()
+    counts = tuple(array("q", column) for column in columns)
+    builder.add_tables(tables._replace(stacks=stacks, counts=counts), rows=made)
+    about = difference.about._replace(base=None, rate=rate, note="")
+    return HeapProfile(builder.build(), about), freed
+
+
+def _inside(tables: Tables, outside: list[tuple[str, str]]) -> tuple[tuple[int, ...], ...]:
+    """The stacks without the functions outside, if they begin with these; () for those of start(),
+    of stop(), and of the function that runs the piece itself."""
+    names = [tables.functions[function][:2] for function, _ in tables.locations]
+    path = outside[::-1]
+    stacks: list[tuple[int, ...]] = []
+    for stack in tables.stacks:
+        functions = [names[location] for location in stack]
+        depth = len(stack) - len(path)
+        if functions[0][1] in (__file__, live.__file__):
+            stacks.append(())
+        else:
+            stacks.append(stack[:depth] if depth >= 0 and functions[depth:] == path else stack)
+    return tuple(stacks)
