@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -26,6 +27,32 @@ needs_launch = pytest.mark.skipif(
 needs_replaceable = pytest.mark.skipif(
     not REPLACEABLE, reason="the allocators of a debug or free-threaded build stay as they are"
 )
+
+
+# Makes and ends interpreters with a GIL of their own; since Python 3.12.
+ISOLATED_INTERPRETERS = """
+import sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+for _ in range(5):
+    if sys.version_info >= (3, 13):
+        i = interpreters.create("isolated")
+    else:
+        i = interpreters.create(isolated=True)
+    interpreters.run_string(i, "import json; json.dumps(list(range(5000)))")
+    interpreters.destroy(i)
+print("ok")
+"""
+
+
+def wait_for(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come about within half a minute")
 
 
 class Child:

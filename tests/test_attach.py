@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 import pytest
-from pychild import needs_replaceable
+from pychild import needs_replaceable, wait_for
 
 import goalloc
 from goalloc import attached
@@ -84,14 +84,6 @@ def test_profile_at_a_signal_from_then_on(running, tmp_path, capsys):
     wait_for(path.exists)
     for file in (first, path):
         assert isinstance(goalloc.read_profile(file), goalloc.HeapProfile)
-
-
-def wait_for(condition):
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come about within half a minute")
 
 
 @needs_remote_exec

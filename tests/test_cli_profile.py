@@ -9,7 +9,7 @@ import time
 
 import pytest
 from profiledata import core_profile
-from pychild import needs_launch
+from pychild import needs_launch, wait_for
 
 import goalloc
 from goalloc import autoprofile
@@ -163,14 +163,6 @@ def waiting(tmp_path):
         child.kill()
         child.wait(60)
         child.stdout.close()
-
-
-def wait_for(condition):
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come about within half a minute")
 
 
 @needs_launch

@@ -4,7 +4,7 @@ import sys
 import textwrap
 
 import pytest
-from pychild import needs_launch, needs_replaceable
+from pychild import ISOLATED_INTERPRETERS, needs_launch, needs_replaceable
 
 DEBUG = {"GOALLOC_DEBUG": "1"}
 WORK = textwrap.dedent(
@@ -97,19 +97,4 @@ def test_below_pythons_own_debug_hooks(python):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="interpreters share the GIL before 3.12")
 def test_interpreters_with_a_gil_of_their_own(in_mode):
-    code = """
-        import sys
-        try:
-            import _interpreters as interpreters
-        except ImportError:
-            import _xxsubinterpreters as interpreters
-        for _ in range(3):
-            if sys.version_info >= (3, 13):
-                i = interpreters.create("isolated")
-            else:
-                i = interpreters.create(isolated=True)
-            interpreters.run_string(i, "import json; json.dumps(list(range(5000)))")
-            interpreters.destroy(i)
-        print("ok")
-        """
-    assert in_mode(textwrap.dedent(code), env={"GOALLOC_DEBUG": "3000"}) == "ok\n"
+    assert in_mode(ISOLATED_INTERPRETERS, env={"GOALLOC_DEBUG": "3000"}) == "ok\n"

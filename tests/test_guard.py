@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 import pytest
-from pychild import needs_launch, needs_replaceable
+from pychild import ISOLATED_INTERPRETERS, needs_launch, needs_replaceable
 from test_crimes import BEGIN, MODES, SIZES
 
 ALL = {"GOALLOC_GUARD": "1"}
@@ -224,22 +224,7 @@ def test_in_and_out_again(python):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="interpreters share the GIL before 3.12")
 def test_interpreters_with_a_gil_of_their_own(in_mode):
-    code = """
-        import sys
-        try:
-            import _interpreters as interpreters
-        except ImportError:
-            import _xxsubinterpreters as interpreters
-        for _ in range(5):
-            if sys.version_info >= (3, 13):
-                i = interpreters.create("isolated")
-            else:
-                i = interpreters.create(isolated=True)
-            interpreters.run_string(i, "import json; json.dumps(list(range(5000)))")
-            interpreters.destroy(i)
-        print("ok")
-        """
-    assert in_mode(textwrap.dedent(code), env={"GOALLOC_GUARD": "3"}) == "ok\n"
+    assert in_mode(ISOLATED_INTERPRETERS, env={"GOALLOC_GUARD": "3"}) == "ok\n"
 
 
 def test_not_in_a_debugging_run(in_mode):

@@ -3,10 +3,10 @@
 import gc
 import re
 import threading
-import time
 
 import pytest
 from htmlcheck import parsed, text_of, titles
+from pychild import wait_for
 
 import goalloc
 from goalloc.display.timechart import _byte_step, _time_step, buckets
@@ -17,14 +17,6 @@ MIB = 1 << 20
 
 def recorders():
     return [t for t in threading.enumerate() if t.name == "goalloc timeline"]
-
-
-def wait_for(condition):
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never came")
 
 
 def made_up(*moments, marks=()):

@@ -8,7 +8,8 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from webclient import ask, server, wait_for  # noqa: F401  (server is a fixture)
+from pychild import wait_for
+from webclient import ask, server  # noqa: F401  (server is a fixture)
 
 import goalloc
 from goalloc.web import asgi_app, pprof, wsgi_app

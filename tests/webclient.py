@@ -1,7 +1,6 @@
 """A client of goalloc's server, for the tests of what it serves."""
 
 import http.client
-import time
 
 import pytest
 
@@ -23,11 +22,3 @@ def ask(server, path, method="GET", **headers):
         return response, response.read()
     finally:
         connection.close()
-
-
-def wait_for(condition):
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come about within half a minute")
