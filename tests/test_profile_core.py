@@ -3,7 +3,6 @@
 tests/c/test_profile.c has the profile of a heap alone, exact to the byte; here it is that of a process.
 """
 
-
 import pytest
 from pychild import needs_launch, needs_replaceable
 from stock import PROGRAMS
