@@ -81,7 +81,8 @@ static void test_model(uint64_t seed) {
         size_t i = rng_next(&rng) % ADDRS;
         uint32_t kind = rng_next(&rng) % KINDS, record = rng_next(&rng) >> 8;
         bool fill = rng_next(&rng) % 8 < (step / 15000 % 2 == 0 ? 6 : 1);
-        atomic_store(&b.os.fail_at, rng_next(&rng) % 4 == 0 ? atomic_load(&b.os.ncalls) + 1 : 0);
+        bool fails = failed == 0 || rng_next(&rng) % 4 == 0; /* the first growth always does */
+        atomic_store(&b.os.fail_at, fails ? atomic_load(&b.os.ncalls) + 1 : 0);
         if (fill) {
             if (specials_add(&b.t, address_of(i), kind, record))
                 model[i][kind] = record + 1;
