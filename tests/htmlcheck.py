@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 _BOX = re.compile(r"M(-?[\d.]+) (-?[\d.]+)h(-?[\d.]+)v(-?[\d.]+)h-?[\d.]+z")
+_DASH = re.compile(r"([Mm])(-?[\d.]+) (-?[\d.]+)h(-?[\d.]+)")
 
 
 def parsed(html, limit=1_000_000):
@@ -16,16 +17,28 @@ def parsed(html, limit=1_000_000):
     return tree
 
 
-def boxes(path):
-    """(x, y, width, height) of each rectangle of a path element."""
-    found = _BOX.findall(path.get("d"))
-    assert "".join(f"M{x} {y}h{w}v{h}h-{w}z" for x, y, w, h in found) == path.get("d")
-    return [tuple(map(float, box)) for box in found]
+def boxes(path, height=0.0):
+    """(x, y, width, height) of each rectangle, or dash of a line that is so high, of a path element."""
+    drawn = path.get("d")
+    found = [tuple(map(float, box)) for box in _BOX.findall(drawn)]
+    if found:
+        assert _BOX.sub("", drawn) == ""
+        return found
+    x = y = 0.0
+    for move, a, b, width in _DASH.findall(drawn):
+        x, y = (float(a), float(b)) if move == "M" else (x + float(a), y + float(b))
+        found.append((round(x, 3), y - height / 2, float(width), height))
+        x += float(width)
+    assert found and _DASH.sub("", drawn) == ""
+    return found
 
 
 def shapes(tree):
     """(css classes, rectangles) of every path."""
-    return [(path.get("class").split(), boxes(path)) for path in tree.iter("path")]
+    groups = [group for group in tree.iter("g") if group.get("class") == "a"]
+    heights = {path: float(g.get("stroke-width")) for g in groups for path in g.iter("path")}
+    paths = tree.iter("path")
+    return [(path.get("class").split(), boxes(path, heights.get(path, 0.0))) for path in paths]
 
 
 def titles(tree):

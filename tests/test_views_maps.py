@@ -115,18 +115,40 @@ def test_page_fullness(heap):
     assert parts[0] == 1.0 and 0 < parts[1] < 1 and parts[2:] == [0.0] * 5
 
 
-def test_a_full_arena_stays_bounded():
+def test_a_full_arena_stays_small():
+    """A notebook keeps every picture: with too many spans for a tooltip each, rows share them."""
     with goalloc.Heap() as heap:
-        blocks = [heap.malloc(64) for _ in range(64 << 20 >> 6)]
-        for p in blocks[1::2]:
+        blocks = [heap.malloc(size) for size in (64, 48, 400, 64) * (64 << 20 >> 10)]
+        for p in blocks[1::3]:
             heap.free(p)
         m = heap.snapshot().arena_map()
         html = m._repr_html_()
-        assert len(m.spans) > 8000
-        assert len(pages_drawn(parsed(html))) == sum(
+        tree = parsed(html, limit=150_000)
+        assert len(m.spans) > 4000
+        assert len(pages_drawn(tree)) == sum(
             min(s.npages, 8192 - (s.start - m.arena.start) // PAGE) for s in m.spans
         )
         assert len(str(m).splitlines()) <= 40
+        told = re.findall(r"\+(\d+) MiB: ([\d,]+) spans? of 64 B noscan, ([\d,]+) of ([\d,]+) live", html)
+        mine = [s for s in m.spans if s.elem_size == 64 and s.noscan]
+        sums = [sum(int(row[i].replace(",", "")) for row in told) for i in (1, 2, 3)]
+        assert sums == [len(mine), sum(s.alloc_count for s in mine), sum(s.nelems for s in mine)]
+
+
+def test_a_worn_arena_of_many_sizes_is_bounded(heap, seed):
+    """With too many sizes in each row for a tooltip each, kinds share them."""
+    rng = random.Random(seed)
+    sizes = [c.size for c in goalloc.size_classes()[1:]]
+    blocks = [heap.malloc(rng.choice(sizes)) for _ in range(15_000)]
+    rng.shuffle(blocks)
+    for p in blocks[:10_000]:
+        heap.free(p)
+    m = heap.snapshot().arena_map()
+    tree = parsed(m._repr_html_(), limit=300_000)
+    told = [title for title in titles(tree) if title.startswith("+")]
+    assert len(m.spans) > 1000 and len(told) == len(titles(tree)) <= 64 * 8
+    assert len(pages_drawn(tree)) == sum(1 for _ in m.pages())
+    assert re.search(r"^\+\d+ MiB: \d+ spans?, to 32 KiB, [\d,]+ of [\d,]+ live$", "\n".join(told), re.M)
 
 
 def test_text_of_an_arena(heap, seed):

@@ -1,8 +1,9 @@
 """An arena as a picture, page by page, and as text.
 
 A row is a mebibyte: 128 pages, addresses from left to right.  Pages of one span touch each other,
-spans are apart.  Neighbouring pages that look the same are one rectangle, so that a full arena of
-8192 spans stays below a megabyte of HTML.
+spans are apart.  A notebook keeps every picture, so what looks alike in a row is one path, a line as
+thick as the row is high; and where there are too many spans for a tooltip each, what is of one size
+in a row has one together.
 """
 
 from __future__ import annotations
@@ -26,41 +27,90 @@ from .text import human
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from typing import TypeAlias
 
     from ..maps import ArenaMap
     from ..stats import Span
+
+    _Run: TypeAlias = tuple[Span, int, int, float, bool]  # first page, pages, fullness, ends the span
 
 _COLUMNS = 128
 _PITCH = 7.0  # pixels from page to page
 _GAP = 1.0
 _LEFT = 50.0  # for the labels of rows
+_MOST_TOOLTIPS = 1000
 _KINDS = (*(g[1:] for g in GROUPS), LARGE, STACKS, FREE, RELEASED)
 
 
 def arena_map_html(m: ArenaMap) -> str:
     rows = _rows(m)
     pitch = 10.0 if rows > 16 else 14.0
-    body = _labels(rows, pitch)
-    holes = ""
-    for span, runs in _runs(m):
-        css, _ = kind_of(span)
-        shades: dict[str, str] = {}
-        for first, npages, part, ends in runs:
-            look = css if span.state == "free" else css + shade(part)
-            x, y = _LEFT + first % _COLUMNS * _PITCH, first // _COLUMNS * pitch
-            width = npages * _PITCH - (_GAP if ends else 0)
-            shades[look] = shades.get(look, "") + svg.box(x, y, width, pitch - _GAP)
-        title = span_title(span)
-        shapes = "".join(svg.shape(look, path) for look, path in shades.items())
-        body += f"<g><title>{escape(title)}</title>{shapes}</g>"
-        if span.os_released:
-            holes += _holes(m, span, pitch)
+    height = pitch - _GAP
+    body = "".join(
+        f"<g><title>{escape(title)}</title>{_shapes(runs, pitch)}</g>" for title, runs in _groups(m)
+    )
+    body = f'<g class="a" stroke-width="{svg.num(height)}">{body}</g>'
+    holes = _holes(m, pitch)
     if holes:
-        body += svg.shape("cb q", holes)
+        body += f'<g class="a" stroke-width="{svg.num(height - 2.4)}">{svg.shape("cb q", holes)}</g>'
     name = _caption(m)
-    chart = svg.picture(_LEFT + _COLUMNS * _PITCH, rows * pitch, name, body)
+    chart = svg.picture(_LEFT + _COLUMNS * _PITCH, rows * pitch, name, _labels(rows, pitch) + body)
     return svg.frame(svg.heading(name, _rest(m, rows)), _key(m), chart)
+
+
+def _shapes(runs: Sequence[_Run], pitch: float) -> str:
+    """A path for each look; given back is an outline, all else a line."""
+    boxes = ""
+    lines: dict[str, dict[int, list[tuple[float, float]]]] = {}
+    for span, first, npages, part, ends in runs:
+        css, _ = kind_of(span)
+        row, column = divmod(first, _COLUMNS)
+        x, width = _LEFT + column * _PITCH, npages * _PITCH - (_GAP if ends else 0)
+        if css == RELEASED[0]:
+            boxes += svg.box(x, row * pitch, width, pitch - _GAP)
+        else:
+            look = css if span.state == "free" else css + shade(part)
+            lines.setdefault(look, {}).setdefault(row, []).append((x, width))
+    out = svg.shape(RELEASED[0], boxes) if boxes else ""
+    for look, by_row in lines.items():
+        path = (svg.line(row * pitch + (pitch - _GAP) / 2, dashes) for row, dashes in by_row.items())
+        out += svg.shape(look, "".join(path))
+    return out
+
+
+def _groups(m: ArenaMap) -> Iterator[tuple[str, list[_Run]]]:
+    """What shares a tooltip, as fine as the number of tooltips allows."""
+    runs = list(_runs(m))
+    keys: tuple[Callable[[Span, int], Hashable], ...] = (
+        lambda span, row: span.start,
+        lambda span, row: (row, span.state, span.scavenged, span.span_class, span.elem_size),
+        lambda span, row: (row, kind_of(span)),
+    )
+    for key in keys:
+        groups: dict[Hashable, list[_Run]] = {}
+        for run in runs:
+            groups.setdefault(key(run[0], run[1] // _COLUMNS), []).append(run)
+        if len(groups) <= _MOST_TOOLTIPS:
+            break
+    one_size = key is not keys[2]
+    for mine in groups.values():
+        single = key is keys[0]
+        yield span_title(mine[0][0]) if single else _group_title(mine, one_size), mine
+
+
+def _group_title(runs: Sequence[_Run], one_size: bool) -> str:
+    """What a tooltip says about the spans of one kind in a row."""
+    spans = list({span.start: span for span, *_ in runs}.values())
+    one = spans[0]
+    where = f"+{runs[0][1] // _COLUMNS} MiB: {len(spans):,} span{'s' * (len(spans) > 1)}"
+    live = f"{sum(s.alloc_count for s in spans):,} of {sum(s.nelems for s in spans):,} live"
+    _, kind = kind_of(one)
+    if one.state == "free":
+        return f"{where}, {kind}"
+    if one_size and one.state == "in_use" and one.size_class:
+        return f"{where} of {one.elem_size:,} B {'noscan' if one.noscan else 'scan'}, {live}"
+    return f"{where}, {kind}" if kind == LARGE[1] else f"{where}, {kind}, {live}"
 
 
 def _rows(m: ArenaMap) -> int:
@@ -70,39 +120,37 @@ def _rows(m: ArenaMap) -> int:
     return max(-(-(end - m.arena.start) // (_COLUMNS * PAGE_SIZE)), 1)
 
 
-def _runs(m: ArenaMap) -> Iterator[tuple[Span, list[tuple[int, int, float, bool]]]]:
-    """Of each span its runs of pages alike in one row: (first, pages, fullness, ends the span)."""
-    runs: list[list[tuple[int, int, float]]] = []
-    spans: list[Span] = []
+def _runs(m: ArenaMap) -> Iterator[_Run]:
+    """Of each span its runs of pages alike in one row."""
+    last: _Run | None = None
     for page, span, part in m.pages():
-        if not spans or spans[-1] is not span:
-            spans.append(span)
-            runs.append([])
-        mine = runs[-1]
-        if mine and page % _COLUMNS and shade(mine[-1][2]) == shade(part):
-            first, npages, before = mine[-1]
-            mine[-1] = (first, npages + 1, before)
-        else:
-            mine.append((page, 1, part))
-    for span, mine in zip(spans, runs):
-        last = len(mine) - 1
-        yield span, [(*run, i == last) for i, run in enumerate(mine)]
+        if last is not None:
+            before, first, npages, fullness, _ = last
+            same = before is span
+            if same and page % _COLUMNS and shade(fullness) == shade(part):
+                last = (span, first, npages + 1, fullness, True)
+                continue
+            yield (before, first, npages, fullness, not same)
+        last = (span, page, 1, part, True)
+    if last is not None:
+        yield last
 
 
-def _holes(m: ArenaMap, span: Span, pitch: float) -> str:
-    """The pages of the system in a span in use that are given back: hollow."""
-    path = ""
-    width = _PITCH * span.os_page_size / PAGE_SIZE
-    for i in range(span.os_released.bit_length()):
-        if span.os_released >> i & 1:
-            page, within = divmod(
-                span.start - m.arena.start + i * span.os_page_size, PAGE_SIZE
-            )
-            if 0 <= page < m.arena.size // PAGE_SIZE:
-                x = _LEFT + (page % _COLUMNS + within / PAGE_SIZE) * _PITCH
-                y = page // _COLUMNS * pitch
-                path += svg.box(x + 0.6, y + 1.2, width - 1.5, pitch - _GAP - 2.4)
-    return path
+def _holes(m: ArenaMap, pitch: float) -> str:
+    """The pages of the system in spans in use that are given back: hollow."""
+    rows: dict[int, list[tuple[float, float]]] = {}
+    for span in m.spans:
+        width = _PITCH * span.os_page_size / PAGE_SIZE
+        for i in range(span.os_released.bit_length()):
+            if span.os_released >> i & 1:
+                page, within = divmod(
+                    span.start - m.arena.start + i * span.os_page_size, PAGE_SIZE
+                )
+                if 0 <= page < m.arena.size // PAGE_SIZE:
+                    x = _LEFT + (page % _COLUMNS + within / PAGE_SIZE) * _PITCH
+                    rows.setdefault(page // _COLUMNS, []).append((x + 0.6, width - 1.5))
+    middle = (pitch - _GAP) / 2
+    return "".join(svg.line(row * pitch + middle, dashes) for row, dashes in rows.items())
 
 
 def _labels(rows: int, pitch: float) -> str:

@@ -61,6 +61,13 @@ vertical-align:middle;max-width:none;color:inherit;background:none}
 .goalloc .cm{fill:var(--ga-more)}.goalloc .cl{fill:var(--ga-less)}
 .goalloc .o0{fill-opacity:var(--ga-o0)}.goalloc .o1{fill-opacity:var(--ga-o1)}
 .goalloc .o2{fill-opacity:var(--ga-o2)}.goalloc .o3{fill-opacity:var(--ga-o3)}.goalloc .g{stroke:var(--ga-line);fill:none}
+.goalloc .a path{fill:none}.goalloc .a .cr{fill:var(--ga-bg);stroke-width:1}
+.goalloc .a .c1{stroke:var(--ga-1)}.goalloc .a .c2{stroke:var(--ga-2)}.goalloc .a .c3{stroke:var(--ga-3)}
+.goalloc .a .c4{stroke:var(--ga-4)}.goalloc .a .c5{stroke:var(--ga-5)}.goalloc .a .c6{stroke:var(--ga-6)}
+.goalloc .a .cf{stroke:var(--ga-free)}.goalloc .a .cb{stroke:var(--ga-bg)}
+.goalloc .a .o0{stroke-opacity:var(--ga-o0)}.goalloc .a .o1{stroke-opacity:var(--ga-o1)}
+.goalloc .a .o2{stroke-opacity:var(--ga-o2)}.goalloc .a .o3{stroke-opacity:var(--ga-o3)}
+.goalloc .a path:not(.cr):hover{stroke:var(--ga-fg);stroke-width:inherit}
 .goalloc path:hover,.goalloc rect.h:hover{stroke:var(--ga-fg);stroke-width:1}
 .goalloc .q{pointer-events:none}.goalloc .n{fill-opacity:0}
 .goalloc .kc1,.goalloc .kc2,.goalloc .kc4{fill:none;stroke-width:1.8;stroke-linejoin:round}
@@ -114,6 +121,18 @@ def box(x: float, y: float, width: float, height: float) -> str:
     """A rectangle as a part of a path: half as long as an element of its own."""
     w = num(width)
     return f"M{num(x)} {num(y)}h{w}v{num(height)}h-{w}z"
+
+
+def line(y: float, dashes: Iterable[tuple[float, float]]) -> str:
+    """Dashes (x, width) from left to right as a part of a path: half as long as boxes."""
+    end: float | None
+    out, end = "", None  # where the pen is
+    for x, width in dashes:
+        start = f"M{num(x)} {num(y)}" if end is None else f"m{num(x - end)} 0"
+        out += f"{start}h{num(width)}"
+        # From where the pen is: what was rounded must not add up.
+        end = (float(num(x)) if end is None else end + float(num(x - end))) + float(num(width))
+    return out
 
 
 def shape(css: str, path: str, title: str = "") -> str:
