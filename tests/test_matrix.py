@@ -113,11 +113,37 @@ def test_a_soak_for_a_moment(python, mode):
     assert f"{mode} mode" in done.stdout and done.stdout.endswith("flat\n")
 
 
+@needs_launch
+def test_a_soak_on_stock_is_not_one_on_goalloc(python):
+    """And one on stock says nothing of what it can't know."""
+    soak = (MATRIX / "soak.py", "--stock", "--minutes", "0.02")
+    assert python.run(*soak).returncode == 2
+    done = python(*soak)
+    assert done.returncode == 0 and "resident" in done.stdout, done.stdout + done.stderr
+    assert "live" not in done.stdout and "flat" not in done.stdout
+
+
 def test_what_a_soak_calls_flat(matrix):
-    import soak
+    from soakstate import is_flat
 
     mib = 1 << 20
-    assert soak.is_flat([n % 3 * mib + 40 * mib for n in range(40)])
-    assert soak.is_flat([n * mib for n in range(30)] + [30 * mib] * 90)  # it warms up
-    assert not soak.is_flat([40 * mib + n * mib for n in range(100)])
-    assert soak.is_flat([])
+    assert is_flat([n % 3 * mib + 40 * mib for n in range(40)])
+    assert is_flat([n * mib for n in range(30)] + [30 * mib] * 90)  # it warms up
+    assert not is_flat([40 * mib + n * mib for n in range(100)])
+    assert is_flat([])
+
+
+def test_the_parts_of_what_is_held_are_all_of_it(matrix):
+    import goalloc
+    from soakstate import of_the_heap
+
+    with goalloc.Heap() as heap:
+        blocks = [heap.malloc(n) for n in range(1, 100_000, 777)]
+        for block in blocks[::2]:
+            heap.free(block)
+        m = heap.memstats()
+        assert sum(of_the_heap(m).values()) == m.sys - m.heap_released - m.heap_inuse_released
+        heap.free_os_memory()
+        m = heap.memstats()
+        assert m.heap_released > 0
+        assert sum(of_the_heap(m).values()) == m.sys - m.heap_released - m.heap_inuse_released

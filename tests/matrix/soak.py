@@ -1,13 +1,18 @@
 """A threaded service under load for as long as wanted, with everything else going on all the time.
 
-    python tests/matrix/soak.py --minutes 60
+    python -m goalloc run tests/matrix/soak.py --minutes 60     launched
+    python tests/matrix/soak.py --minutes 60                    installed
+    python tests/matrix/soak.py --minutes 60 --stock            the same program without goalloc
 
 Workers answer requests, hand blocks to each other and keep a bounded cache; a saboteur forks, makes and
 ends interpreters, takes goalloc out and in again, gives memory back, sets limits and delays, changes the
-rate of the profile and reads it, takes snapshots, and proves the heap with check().  Every half minute
-there is a line: the resident size, what lives on goalloc, what is held beyond that, and what was done.
+rate of the profile and reads it, takes snapshots, and proves the heap with check().  Every minute there is
+a line: see soakstate.py.  At pace 1 it waits most of the time, so that others can use the machine too.
+--save keeps what was seen in results/.
+
 Exit status 0: nothing failed, and in the later half of the time no more is held beyond what lives than in
-the earlier half.  What lives is Python's own affair, which from 3.12 on leaks some with each interpreter.
+the earlier half.  What lives is Python's own affair, which from 3.12 on leaks some with each interpreter;
+on stock, where what lives is not known, no judgement is made.
 """
 
 from __future__ import annotations
@@ -27,19 +32,21 @@ import zlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "programs"))
 
 import goalloc
 import interps
+import place
+import soakstate
 import work
 
-MIB = 1 << 20
 WORKERS = 4
 CACHED = 400
-REPORT_SECONDS = 30
-# Of what is held beyond what lives: more than this must not be added in the later half.
-SLACK = 16 * MIB
+REQUESTS_PER_SECOND = 40
+ACTS_PER_SECOND = 5
+REPORT_SECONDS = 60
 
 _INTERPRETER = """
 import sys; sys.path.insert(0, folder)
@@ -51,7 +58,8 @@ assert work.churn(seed, 60) == expected
 class Service:
     """Workers that answer requests; each answer is known, so that a wrong byte is noticed."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: float) -> None:
+        self.pace = pace
         self.requests: queue.Queue[tuple[int, bytes]] = queue.Queue(100)
         self.cache: OrderedDict[int, list[object]] = OrderedDict()
         self.lock = threading.Lock()
@@ -79,8 +87,7 @@ class Service:
             with contextlib.suppress(queue.Full):
                 body = bytes([rng.randrange(256)]) * rng.choice(work.SIZES)
                 self.requests.put((rng.randrange(20), body), timeout=0.1)
-            if rng.random() < 0.02:
-                time.sleep(rng.random() / 5)  # load comes and goes
+            time.sleep(rng.expovariate(self.pace * REQUESTS_PER_SECOND))  # load comes and goes
 
     def _serve(self, rng: random.Random) -> None:
         while not self.stop.is_set():
@@ -99,17 +106,25 @@ class Service:
 
 
 class Saboteur:
-    """One thing after another that a service may do to its memory."""
+    """One thing after another that a service may do to its memory.
 
-    def __init__(self, service: Service, seed: int) -> None:
+    On stock what is done to goalloc is left out, and all else is done as often.  A launched process
+    stays one.
+    """
+
+    def __init__(self, service: Service, seed: int, stock: bool) -> None:
         self.service = service
         self.rng = random.Random(seed)
-        self.launched = goalloc.mode() == "launch"
+        self.stock = stock
         self.done: Counter[str] = Counter()
         # How often, against each other.
-        self.actions: dict[Callable[[], None], int] = {
+        self.common: dict[Callable[[], None], int] = {
             self.fork: 4,
             self.interpreter: 1,
+            self.threads: 4,
+        }
+        self.actions: dict[Callable[[], None], int] = {
+            **self.common,
             self.toggle: 4,
             self.give_back: 3,
             self.limit: 2,
@@ -117,13 +132,18 @@ class Saboteur:
             self.equations: 20,
             self.check: 5,
             self.profile: 4,
-            self.threads: 4,
         }
+        self.left_out: set[Callable[[], None]] = set()
+        if stock:
+            self.left_out = self.actions.keys() - self.common.keys()
+        elif goalloc.mode() == "launch":
+            self.left_out = {self.toggle}
 
     def act(self) -> None:
-        (action,) = self.rng.choices(list(self.actions), self.actions.values())
-        action()
-        self.done[action.__name__] += 1
+        (action,) = self.rng.choices(list(self.actions), list(self.actions.values()))
+        if action not in self.left_out:
+            action()
+            self.done[action.__name__] += 1
 
     def fork(self) -> None:
         pid = os.fork()
@@ -132,7 +152,8 @@ class Saboteur:
             try:
                 seed = self.rng.randrange(20)
                 right = work.churn(seed, 60) == self.service.expected[seed]
-                goalloc.check()
+                if not self.stock:
+                    goalloc.check()
                 status = not right
             finally:
                 os._exit(status)
@@ -152,9 +173,7 @@ class Saboteur:
         interps.destroy(i)
 
     def toggle(self) -> None:
-        """Out, and in again in one of the modes; a launched process stays as it is."""
-        if self.launched:
-            return
+        """Out, and in again in one of the modes."""
         goalloc.uninstall()
         assert goalloc.mode() is None
         mode = self.rng.choice(("import", "import", "wrap"))
@@ -195,78 +214,77 @@ class Saboteur:
             thread.join()
 
 
-def resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def of_the_heap() -> goalloc.MemStats:
-    """The statistics of goalloc's heap, whatever mode it is in."""
-    from goalloc import _core
-    from goalloc.heap import HeapView
-
-    return HeapView(_core.process_heap()).memstats()
-
-
-def report(seconds: float, service: Service, saboteur: Saboteur) -> int:
-    """Prints a line; returns the bytes that are held beyond what lives."""
-    size, m = resident(), of_the_heap()
-    ours = m.sys - m.heap_released - m.heap_inuse_released - m.alloc
-    done = ", ".join(f"{n} {name}" for name, n in sorted(saboteur.done.items()))
-    print(
-        f"{seconds:6.0f} s: {size / MIB:6.1f} MiB resident, {m.alloc / MIB:6.1f} live, "
-        f"{(size - m.alloc) / MIB:6.1f} beyond (of it {ours / MIB:.1f} goalloc's, "
-        f"{m.buck_hash_sys / MIB:.1f} its profile's); {service.answered} requests; {done}",
-        flush=True,
-    )
-    return size - m.alloc
-
-
-def is_flat(held: list[int]) -> bool:
-    """Of what is held beyond what lives, at each report: the first quarter is for warming up."""
-    steady = held[len(held) // 4 :]
-    half = len(steady) // 2
-    return half == 0 or max(steady[half:]) <= max(steady[:half]) * 1.1 + SLACK
-
-
-def soak(minutes: float, seed: int) -> int:
-    service = Service()
-    saboteur = Saboteur(service, seed)
+def soak(
+    minutes: float, seed: int, pace: float, stock: bool
+) -> tuple[list[soakstate.State], list[str]]:
+    """What was seen, once a minute and at the end, and what failed."""
+    service = Service(pace)
+    saboteur = Saboteur(service, seed, stock)
     threads = service.start()
     begin = reported = time.monotonic()
-    held: list[int] = []
+    seen: list[soakstate.State] = []
+
+    def look() -> None:
+        seconds = time.monotonic() - begin
+        seen.append(soakstate.look(stock, seconds, service.answered, saboteur.done))
+        print(seen[-1], flush=True)
+
     try:
         while not service.stop.is_set() and time.monotonic() < begin + 60 * minutes:
             saboteur.act()
-            time.sleep(saboteur.rng.random() / 20)
-            now = time.monotonic()
-            if now - reported < REPORT_SECONDS:
-                continue
-            reported = now
-            held.append(report(now - begin, service, saboteur))
+            time.sleep(saboteur.rng.expovariate(pace * ACTS_PER_SECOND))
+            if time.monotonic() - reported >= REPORT_SECONDS:
+                reported = time.monotonic()
+                look()
+    except BaseException:
+        service.errors.append(traceback.format_exc())
     finally:
         service.stop.set()
         for thread in threads:
             thread.join()
-    goalloc.check()
-    for error in service.errors:
-        print(error, file=sys.stderr)
-    flat = is_flat(held)
-    print("flat" if flat else "what is held beyond what lives has grown")
-    return 0 if flat and not service.errors else 1
+    look()
+    return seen, service.errors
 
 
-def main() -> int:
+def options_of(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.getrandbits(32))
-    options = parser.parse_args()
+    parser.add_argument("--pace", type=float, default=1, help="requests and all else, times this")
+    parser.add_argument("--stock", action="store_true", help="without goalloc")
+    parser.add_argument("--save", action="store_true", help="keep what was seen in results/")
+    options = parser.parse_args(argv)
+    if options.stock and goalloc.mode() is not None:
+        parser.error(f"--stock, and goalloc is there in {goalloc.mode()} mode")
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = options_of(argv)
     faulthandler.enable()
     warnings.simplefilter("ignore", DeprecationWarning)  # of fork among threads
-    if goalloc.mode() is None:
+    if goalloc.mode() is None and not options.stock:
         goalloc.install("import")
-    print(f"{sys.version.split()[0]}, {goalloc.mode()} mode, seed {options.seed}", flush=True)
-    return soak(options.minutes, options.seed)
+    mode = "stock" if options.stock else goalloc.mode()
+    about: dict[str, Any] = {
+        **place.describe(),
+        "mode": mode,
+        "seed": options.seed,
+        "pace": options.pace,
+    }
+    print(f"{about['version']}, {mode} mode, seed {options.seed}", flush=True)
+    seen, errors = soak(options.minutes, options.seed, options.pace, options.stock)
+    if not options.stock:
+        goalloc.check()
+    for error in errors:
+        print(error, file=sys.stderr)
+    flat = options.stock or soakstate.is_flat([state.beyond for state in seen])
+    if options.save and not errors:
+        path = place.RESULTS / f"soak-{place.column()}-{mode}.json"
+        place.save(path, {**about, "flat": flat, "seen": [state.record() for state in seen]})
+    if not options.stock:
+        print("flat" if flat else "what is held beyond what lives has grown")
+    return 0 if flat and not errors else 1
 
 
 if __name__ == "__main__":
