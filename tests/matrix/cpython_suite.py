@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import tempfile
 from functools import partial
@@ -88,8 +89,10 @@ def main() -> int:
         "--slow", type=float, default=60, help="seconds on stock after which a file is not run"
     )
     options = parser.parse_args()
+    # A shell starts what is in its background deaf to ^C; tests that send it would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     path = place.RESULTS / f"cpython-{place.column()}.json"
-    results = {**place.load(path), **place.describe(), "slow": options.slow}
+    results = {**place.load(path), **place.describe()}
     done = results.setdefault("files", {})
     with tempfile.TemporaryDirectory() as folder:
         listed = test_files(Path(folder))

@@ -46,8 +46,7 @@ SUITE = """\
 
 Made by `tests/matrix/pages.py` of what `tests/matrix/cpython_suite.py` found.  Each test file of
 `python -m test` (all resources but network, gui, audio, large files, and those for hours) runs on the
-plain interpreter and in launch mode; what differs, test case by test case, is tried again twice.  Not
-run: files that take longer than that many seconds on stock.
+plain interpreter and in launch mode; what differs, test case by test case, is tried again twice.
 """
 
 
@@ -139,7 +138,8 @@ def _differences(results: list[Results]) -> list[list[str]]:
 
 
 def _slow(r: Results) -> list[str]:
-    return sorted(name for name, file in r["files"].items() if file["how"] == "not run")
+    cut = {n: f["seconds"][0] for n, f in r["files"].items() if f["how"] == "not run"}
+    return [f"{name} ({seconds:.0f} s)" for name, seconds in sorted(cut.items())]
 
 
 def packages(results: list[Results]) -> str:
@@ -169,13 +169,12 @@ def suite(results: list[Results]) -> str:
                 f"{sum(file['cases'] for file in run):,}",
                 str(sum(file["how"] == "same" for file in run)),
                 str(sum(file["how"] == "differs" for file in run)),
-                str(r["slow"]),
             ]
         )
-    head = ["CPython", "test files run", "test cases", "same result", "differ", "slow: seconds"]
+    head = ["CPython", "test files run", "test cases", "same result", "differ"]
     parts = [SUITE, table(head, lines), "## Differences: stock / goalloc\n"]
     parts.append(table(["test: stock / goalloc", "CPython", "why"], _differences(results)))
-    parts.append("## Not run: slow\n")
+    parts.append("## Not run\n\nFiles that had not ended on stock after so many seconds.\n")
     for r in results:
         left = r["listed"] - len(r["files"])
         more = f"; and {left} that the run did not come to" * (left > 0)
