@@ -80,6 +80,9 @@
 #define GA_SCAVENGE_CHUNK GA_MIB     /* bytes given back under one holding of the heap's lock */
 #define GA_SCAVENGE_LOOK 256         /* free runs looked at under one holding of the heap's lock */
 #define GA_SWEEP_LOOK 32             /* spans looked into under one holding of a central's lock */
+#define GA_TOP_KEPT_PAGES 128 /* free pages that may be kept while more are taken than ever, */
+#define GA_TOP_KEPT_PART 16   /* or that part of those in use */
+#define GA_TOP_RUN_PAGES 16   /* runs that go back for those */
 #define GA_SCAVENGE_PERCENT 1        /* of the time, when the program is at work (Go's) */
 #define GA_SCAVENGE_PERCENT_IDLE 50  /* when it is not: nobody is kept waiting */
 #define GA_TIGHT_PERCENT 95          /* of the memory limit: from here on nothing spare is kept */
@@ -90,6 +93,7 @@
 #define GA_HUGE_HEAP_MIN (128 * GA_MIB) /* in use: what the last huge page has too much is below 2 % */
 
 #define GA_MOVE_MIN (1 * GA_MIB) /* bytes; from here on moving page tables is far cheaper than copying */
+#define GA_GROW_ROOM 2 /* times its size: room to look for behind a block that grows, and may again */
 #define GA_SEAMS_MAX 8192 /* moves leave mappings behind, and a process has 65530 (vm.max_map_count) */
 
 #define GA_PROFILE_THREADS_MAX 1000 /* told apart */

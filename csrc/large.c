@@ -25,10 +25,14 @@ static void count_free(struct mheap *h, const struct mspan *s) {
     l->free_bytes += s->elemsize;
 }
 
-static struct mspan *alloc_locked(struct mheap *h, size_t nbytes, size_t align, bool noscan) {
+/* room: bytes that had better be free behind it. */
+static struct mspan *alloc_locked(struct mheap *h, size_t nbytes, size_t align, size_t room,
+                                  bool noscan) {
     /* What is to move must begin where a page of the system does. */
     size_t align_pages = ga_max(align, nbytes >= GA_MOVE_MIN ? os_page_size() : 1) >> GA_PAGE_SHIFT;
-    struct mspan *s = mheap_take_run_locked(h, pages_of(nbytes), ga_max(align_pages, 1));
+    struct mspan *s = mheap_take_run_locked(
+        h, (struct run_need){.npages = pages_of(nbytes), .align_pages = ga_max(align_pages, 1),
+                            .room = pages_of(room)});
     if (s == NULL)
         return NULL;
     void *slot;
@@ -49,7 +53,7 @@ struct mspan *large_alloc(struct mheap *h, size_t nbytes, size_t align, bool nos
     if (nbytes > PTRDIFF_MAX || align > PTRDIFF_MAX)
         return NULL;
     mutex_lock(&h->lock);
-    struct mspan *s = alloc_locked(h, nbytes, align, noscan);
+    struct mspan *s = alloc_locked(h, nbytes, align, 0, noscan);
     mutex_unlock(&h->lock);
     return s;
 }
@@ -165,7 +169,8 @@ struct mspan *large_move(struct mheap *h, struct mspan *s, size_t nbytes, bool n
     mutex_lock(&h->lock);
     size_t moving = by_tables ? s->npages : 0;
     h->pages_moving += moving;
-    struct mspan *to = alloc_locked(h, nbytes, 1, noscan);
+    size_t room = nbytes > s->elemsize ? ga_min(GA_GROW_ROOM * nbytes, PTRDIFF_MAX) : 0;
+    struct mspan *to = alloc_locked(h, nbytes, 1, room, noscan);
     if (to == NULL)
         h->pages_moving -= moving;
     mutex_unlock(&h->lock);

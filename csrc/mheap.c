@@ -185,19 +185,29 @@ static bool use_pages_locked(struct mheap *h, uintptr_t start, size_t npages) {
         arena_set_released(&h->map, start, npages, false);
         h->released -= (uint64_t)fresh << GA_PAGE_SHIFT;
         mheap_keep_limit_locked(h);
+        mheap_keep_top_locked(h);
     }
     return fresh == npages;
 }
 
-static struct mspan *take_run_locked(struct mheap *h, size_t npages, size_t align_pages,
-                                     bool fills) {
-    size_t need = npages + align_pages - 1;
-    if (need < npages || need > UINT32_MAX)
+/* A free run of `pages`, with room behind it if there is one. */
+static struct mspan *find_run_locked(struct mheap *h, size_t pages, size_t room) {
+    struct mspan *s = room != 0 ? treap_find(&h->free, pages + room) : NULL;
+    if (s == NULL)
+        s = treap_find(&h->free, pages);
+    if (s == NULL && grow_locked(h, pages))
+        s = treap_find(&h->free, pages);
+    return s;
+}
+
+struct mspan *mheap_take_run_locked(struct mheap *h, struct run_need need) {
+    size_t npages = need.npages, pages = npages + need.align_pages - 1;
+    if (pages < npages || pages > UINT32_MAX)
         return NULL;
-    struct mspan *s = treap_find(&h->free, need);
-    if (s == NULL && (!grow_locked(h, need) || (s = treap_find(&h->free, need)) == NULL))
+    struct mspan *s = find_run_locked(h, pages, need.room);
+    if (s == NULL)
         return NULL;
-    uintptr_t start = ga_align_up(s->start_addr, align_pages << GA_PAGE_SHIFT);
+    uintptr_t start = ga_align_up(s->start_addr, need.align_pages << GA_PAGE_SHIFT);
     size_t lead = (start - s->start_addr) >> GA_PAGE_SHIFT, tail = s->npages - lead - npages;
     struct mspan *rest = tail != 0 ? new_span_locked(h) : NULL;
     struct mspan *run = lead != 0 ? new_span_locked(h) : s;
@@ -209,7 +219,7 @@ static struct mspan *take_run_locked(struct mheap *h, size_t npages, size_t alig
         return NULL;
     }
     treap_remove(&h->free, s);
-    if (fills)
+    if (need.fills)
         mheap_populate_locked(h, start, npages, mspan_end(s));
     if (tail != 0)
         split_off_locked(h, s, lead + npages, rest);
@@ -223,10 +233,6 @@ static struct mspan *take_run_locked(struct mheap *h, size_t npages, size_t alig
     if (use_pages_locked(h, run->start_addr, npages))
         run->needzero = 0; /* whatever the run was that it is cut from */
     return run;
-}
-
-struct mspan *mheap_take_run_locked(struct mheap *h, size_t npages, size_t align_pages) {
-    return take_run_locked(h, npages, align_pages, false);
 }
 
 static void set_page_in_use(struct mheap *h, const struct mspan *s, bool in_use) {
@@ -259,11 +265,12 @@ struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny, bool fill
     unsigned sizeclass = spanclass_sizeclass(spc);
     size_t npages = class_to_allocnpages[sizeclass];
     unsigned nelems = (unsigned)((npages << GA_PAGE_SHIFT) / class_to_size[sizeclass]);
+    struct run_need need = {.npages = npages, .align_pages = 1, .fills = fills};
     struct mspan *s = NULL;
     struct slot_meta meta;
     mutex_lock(&h->lock);
     if (new_slot_meta_locked(h, nelems, tiny, &meta)) {
-        s = take_run_locked(h, npages, 1, fills);
+        s = mheap_take_run_locked(h, need);
         if (s == NULL)
             free_slot_meta_locked(h, nelems, &meta);
     }
@@ -286,8 +293,9 @@ struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny, bool fill
 }
 
 struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages) {
+    struct run_need need = {.npages = npages, .align_pages = 1};
     mutex_lock(&h->lock);
-    struct mspan *s = mheap_take_run_locked(h, npages, 1);
+    struct mspan *s = mheap_take_run_locked(h, need);
     if (s != NULL) {
         s->state = MSPAN_MANUAL;
         s->scavenged = 0;

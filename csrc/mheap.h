@@ -41,6 +41,7 @@ struct scavenge {
     unsigned tick;                         /* index of the one that goes on */
     uint64_t taken;                        /* pages that have come into use in it */
     uint64_t held;                         /* pages that a program at work may need again */
+    uint64_t top;                          /* the most bytes of it that were ever backed at once */
     struct treap_key upto;                 /* runs behind it have been looked at in this tick */
     bool over;                             /* all have */
     uint64_t bytes;                        /* given back so far, by the clock and the limit */
@@ -106,8 +107,13 @@ struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages);
 void mheap_free(struct mheap *h, struct mspan *s);
 
 /* ---- for large.c, which makes spans in use of runs of its own sizes ---- */
-/* A run of npages whose start is aligned to align_pages, out of the treap, state not yet set. */
-struct mspan *mheap_take_run_locked(struct mheap *h, size_t npages, size_t align_pages);
+struct run_need {
+    size_t npages, align_pages; /* where it starts is a multiple of align_pages */
+    size_t room;                /* pages that had better be free behind it: it may grow */
+    bool fills;                 /* all of it will be written, and soon */
+};
+/* A run, out of the treap, state not yet set. */
+struct mspan *mheap_take_run_locked(struct mheap *h, struct run_need need);
 /* Makes s, whose slots are set up, a span in use; class is written to pageclass. */
 void mheap_publish_locked(struct mheap *h, struct mspan *s, uint8_t class);
 /* mheap_free; the slot of a large object may be taken.  needzero: its pages may be non-zero. */
@@ -149,6 +155,8 @@ uint64_t mheap_ready_bytes_locked(const struct mheap *h);
 uint64_t mheap_set_memory_limit(struct mheap *h, uint64_t nbytes);
 /* The heap has come to take more memory: keeps the limit, if giving back can. */
 void mheap_keep_limit_locked(struct mheap *h);
+/* As above: if that is more than ever before, free runs that are kept go back for it. */
+void mheap_keep_top_locked(struct mheap *h);
 
 GA_INLINE bool mheap_is_tight(const struct mheap *h) {
     return GA_UNLIKELY(atomic_load_explicit(&h->tight, memory_order_relaxed));

@@ -9,6 +9,10 @@
  * that are held as long as it takes, within a delay, a quarter as many from the heap; they become fewer
  * all the same, and are gone as soon as it rests.
  *
+ * What is kept makes no new peak: where the heap comes to take more from the system than ever before
+ * while free runs of some size are kept, which did not fit, these go back for it at once.  It costs a
+ * program that does the same again and again nothing: its peak has been.
+ *
  * The memory limit is kept by giving free runs back at the moment when the heap takes more.  What
  * then is still too much is in use: the heap is tight, and centrals and caches keep nothing spare
  * until it is not.  An allocation never fails because of the limit.
@@ -144,13 +148,18 @@ size_t mheap_scavenge(struct mheap *h, size_t nbytes) {
 
 /* ---- memory limit --------------------------------------------------------------------------- */
 
+/* Bytes of the heap that are taken from the system. */
+static uint64_t backed_locked(const struct mheap *h) {
+    return h->mapped - h->released - (h->pages_moving << GA_PAGE_SHIFT);
+}
+
 uint64_t mheap_ready_bytes_locked(const struct mheap *h) {
     uint64_t ours = atomic_load_explicit(&h->mspan_sys, memory_order_relaxed) +
                     atomic_load_explicit(&h->mcache_sys, memory_order_relaxed) +
                     atomic_load_explicit(&h->gc_sys, memory_order_relaxed) +
                     atomic_load_explicit(&h->profile_budget.used, memory_order_relaxed) +
                     atomic_load_explicit(&h->persistent.other, memory_order_relaxed);
-    return h->mapped - h->released - (h->pages_moving << GA_PAGE_SHIFT) + ours -
+    return backed_locked(h) + ours -
            atomic_load_explicit(&h->inuse_released, memory_order_relaxed);
 }
 
@@ -187,4 +196,32 @@ uint64_t mheap_set_memory_limit(struct mheap *h, uint64_t nbytes) {
     mheap_keep_limit_locked(h);
     mutex_unlock(&h->lock);
     return before;
+}
+
+/* ---- no new peak ---------------------------------------------------------------------------- */
+
+/* Of runs that are worth a call, the biggest first. */
+static void scavenge_big_runs_locked(struct mheap *h, uint64_t nbytes) {
+    struct mspan *s = treap_last(&h->free, treap_key_max());
+    for (unsigned i = 0; i < GA_SCAVENGE_LOOK && s != NULL && s->npages >= GA_TOP_RUN_PAGES; i++) {
+        struct treap_key key = treap_key_of(s);
+        size_t n = mheap_release_locked(h, s, ga_max(nbytes, GA_SCAVENGE_CHUNK) >> GA_PAGE_SHIFT);
+        h->scavenge.bytes += n;
+        if (n >= nbytes)
+            return;
+        nbytes -= n;
+        s = n != 0 ? treap_last(&h->free, key) : treap_prev(s);
+    }
+}
+
+void mheap_keep_top_locked(struct mheap *h) {
+    struct scavenge *sc = &h->scavenge;
+    uint64_t backed = backed_locked(h);
+    if (backed <= sc->top)
+        return;
+    if (kept_locked(h) > ga_max(GA_TOP_KEPT_PAGES, in_use_locked(h) / GA_TOP_KEPT_PART)) {
+        scavenge_big_runs_locked(h, backed - sc->top);
+        backed = backed_locked(h);
+    }
+    sc->top = ga_max(sc->top, backed);
 }

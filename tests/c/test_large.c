@@ -159,6 +159,23 @@ static void test_no_room_behind(void) {
     }
 }
 
+/* What has to move goes where it can grow on, even if a smaller run would do; else where it fits. */
+static void test_moves_where_there_is_room(void) {
+    begin(LAYOUT_SPARSE);
+    unsigned char *fits = take(12), *fence = take(5), *roomy = take(12 + 12 * GA_GROW_ROOM);
+    unsigned char *fence2 = take(5), *p = take(10), *q = take(10), *end = take(5);
+    CHECK(fits < fence && fence < roomy && roomy < fence2 && q < end);
+    unsigned char *rest = take(r.h->free.npages); /* there is nowhere else */
+    release(fits);
+    release(roomy);
+    CHECK_EQ(resize(p, 12), roomy);
+    CHECK_EQ(resize(roomy, 12 + 12 * GA_GROW_ROOM), roomy);
+    release(p = fence2);
+    CHECK_EQ(resize(q, 12), fits);
+    release(rest);
+    rig_close(&r);
+}
+
 /* At the end of the heap's pages it grows by what is missing, across arenas too. */
 static void test_grow_with_the_heap(enum arena_layout layout) {
     begin(layout);
@@ -464,6 +481,7 @@ int main(void) {
     test_too_large();
     test_grow_in_place();
     test_no_room_behind();
+    test_moves_where_there_is_room();
     test_prefers_free_run_to_growth();
     test_shrink();
     test_shrink_without_memory();

@@ -98,6 +98,41 @@ static void test_biggest_and_highest_first(struct rng *rng) {
     rig_close(&r.rig);
 }
 
+/* Bytes that are backed. */
+static uint64_t backed(const struct mheap *h) { return h->mapped - h->released; }
+
+/* A run that does not fit goes back when the heap would else take more than ever before, and only
+ * then. */
+static void test_what_is_kept_makes_no_peak(void) {
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+    struct mheap *h = r.h;
+    size_t n = 4 * GA_TOP_KEPT_PAGES;
+    struct mspan *run = mheap_alloc_manual(h, n), *fence = mheap_alloc_manual(h, 1);
+    mheap_free(h, run);
+    uint64_t before = backed(h), top = h->scavenge.top;
+    struct mspan *more = mheap_alloc_manual(h, 2 * n);
+    CHECK_EQ(h->scavenge.bytes, n << GA_PAGE_SHIFT);
+    CHECK_EQ(backed(h), before + (n << GA_PAGE_SHIFT));
+    CHECK(h->scavenge.top > top);
+    CHECK_HEAP(h);
+    mheap_free(h, more);
+    mheap_free_os_memory(h);
+
+    run = mheap_alloc_manual(h, n / 2); /* the same again, with room below that peak */
+    struct mspan *fence2 = mheap_alloc_manual(h, 1);
+    mheap_free(h, run);
+    before = backed(h), top = h->scavenge.top;
+    more = mheap_alloc_manual(h, n);
+    CHECK_EQ(h->scavenge.bytes, n << GA_PAGE_SHIFT);
+    CHECK_EQ(backed(h), before + (n << GA_PAGE_SHIFT));
+    CHECK_EQ(h->scavenge.top, top);
+    CHECK_HEAP(h);
+    mheap_free(h, more);
+    mheap_free(h, fence);
+    mheap_free(h, fence2);
+    rig_close(&r);
+}
+
 /* What the system refuses stays, harms nothing, and is tried again in the next tick. */
 static void test_refused(struct rng *rng) {
     for (uint64_t k = 1; k < 40; k++) {
@@ -308,6 +343,7 @@ int main(void) {
     test_goal(&rng);
     test_limit(LAYOUT_SPARSE, &rng);
     test_limit(LAYOUT_LINEAR, &rng);
+    test_what_is_kept_makes_no_peak();
     test_set_low();
     test_tight_keeps_nothing();
     test_limit_refused();
