@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help build debug test test-c generate lint
+.PHONY: help build debug test test-c fuzz generate lint
 .PHONY: $(shell awk -F: '/^bench-[a-z]+:/ { print $$1 }' $(MAKEFILE_LIST))
 
 help: ## this list
@@ -24,6 +24,9 @@ test: ## all tests
 
 test-c: ## the C core alone, under sanitizers
 	$(BIN)/pytest tests/test_c_units.py tests/test_c_death.py tests/test_c_layers.py
+
+fuzz: ## operations chosen by what they reach (needs clang with libFuzzer); ARGS="--seconds 1200"
+	$(PYTHON) tests/fuzz_guided.py $(ARGS)
 
 # ARGS="--quick --rounds 3 ...": what a benchmark is told.
 bench-all: ## every benchmark in order, then pictures and tables; hours

@@ -41,7 +41,9 @@ static uint64_t count_heap_bits(struct mheap *h, const struct mspan *s) {
     uint64_t n = 0;
     for (uintptr_t a = s->start_addr; a < mspan_end(s); a += 64 << GA_GRANULE_SHIFT) {
         const struct heap_arena *ha = arena_of(&h->map, a);
-        n += ga_popcount64(*heap_bits_word(ha, a)) + ga_popcount64(*heap_bits_word(ha, a + 8));
+        uint64_t even = *heap_bits_word(ha, a), odd = *heap_bits_word(ha, a + 8);
+        if ((even | odd) != 0) /* most are zero: free runs are long */
+            n += ga_popcount64(even) + ga_popcount64(odd);
     }
     return n;
 }

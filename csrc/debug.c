@@ -73,7 +73,13 @@ static struct sealed find(const struct debugger *d, const void *p) {
 /* The first byte of [p, p + n) that is not `byte`, or n. */
 static size_t first_other(const void *p, size_t n, uint8_t byte) {
     const uint8_t *b = p;
+    uint64_t word, want = byte * (uint64_t)0x0101010101010101;
     size_t i = 0;
+    for (; n - i >= sizeof word; i += sizeof word) { /* a ring may hold megabytes */
+        memcpy(&word, b + i, sizeof word);
+        if (word != want)
+            break;
+    }
     while (i < n && b[i] == byte)
         i++;
     return i;
@@ -126,7 +132,8 @@ static void *dress(struct debugger *d, void *p, size_t n, enum ga_domain domain,
         return NULL;
     struct mspan *s = mheap_span_of_heap(d->h, (uintptr_t)p);
     struct sealed b = read_seal(d, (uintptr_t)p, s->elemsize);
-    if (b.valid && b.freed && b.usable <= GA_MAX_SMALL_SIZE) /* else parts may have been others' since */
+    bool small = spanclass_sizeclass(s->spanclass) != 0;
+    if (b.valid && b.freed && small) /* pages of a large one may have been others' since */
         expect_dead(d, &b, true, "when its memory was used again");
     b = (struct sealed){
         .addr = (uintptr_t)p, .usable = s->elemsize, .size = n, .domain = domain, .valid = true};

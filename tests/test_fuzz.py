@@ -8,6 +8,7 @@ import shutil
 import subprocess
 
 import cbuild
+import fuzz_guided
 import pytest
 
 FUZZ = cbuild.CTESTS / "fuzz.c"
@@ -55,3 +56,27 @@ def test_a_seed_is_replayed(builder, seed):
     )
     assert first.returncode == again.returncode == 0
     assert summary(first.stdout) == summary(again.stdout)
+
+
+def test_the_bytes_of_files_decide(builder, seed, tmp_path):
+    """What a guided fuzzer finds is replayed by the plain program, the same each time."""
+    fuzz_guided.write_seeds(tmp_path, seed)
+    (tmp_path / "empty").touch()
+    files = sorted(map(str, tmp_path.iterdir()))
+    first, again = (builder.run(FUZZ, "asan", *files) for _ in range(2))
+    print(first.stdout + first.stderr)
+    assert first.returncode == again.returncode == 0
+    assert first.stdout == again.stdout
+    assert first.stdout.startswith(f"{len(files)} files, ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", sorted(fuzz_guided.ENGINES))
+def test_guided(engine, seed, tmp_path):
+    """More is reached than the seeds do, and nothing is found."""
+    if not fuzz_guided.works(fuzz_guided.ENGINES[engine], tmp_path):
+        pytest.skip(f"{fuzz_guided.ENGINES[engine].compiler} is not there, or has no fuzzer")
+    result = fuzz_guided.fuzz(engine, tmp_path / "fuzz", 5, seed)
+    print(result)
+    assert result.found == []
+    assert result.executions > 0 and result.edges > 1000

@@ -1,11 +1,13 @@
 /* A fuzzer: random operations on a heap, all entry points together, against a shadow of it.
  *
  *     fuzz --ops N --seed S --threads T --round R --first F
+ *     fuzz FILE ...
  *
  * Rounds of R operations, counted from F, each on a heap of its own that must end empty.  One driver
  * with caches of all kinds, whose run of a seed is the same every time; or T threads with a driver
  * each, and one more that scavenges, stops, checks, limits, and makes calls of the system fail.
- * Built with -DFUZZ_LIBFUZZER -fsanitize=fuzzer, libFuzzer makes the decisions of a single driver. */
+ * Or one driver whose decisions are the bytes of a file, which a fuzzer made that looks at what they
+ * reach (fuzz_guided.py): built with -DFUZZ_GUIDED there is no main, but what such a fuzzer calls. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 #include "fuzz_probe.h"
 #include "fuzz_world.h"
 
-enum { BUDGET = 96 << 20 };
+enum { BUDGET = 96 << 20, DEBUG_EVERY = 5000 };
 
 _Thread_local struct driver *fuzz_current;
 static struct field field;
@@ -61,6 +63,8 @@ static void step(struct driver *d) {
         op_block(d, what);
         lane_unlock(d, lane_of(d));
     }
+    if (d->f->debug != NULL && debug_count(d->f->debug) && !d->f->threaded)
+        check_debug(d->f);
 }
 
 /* ---- a round -------------------------------------------------------------------------------- */
@@ -86,7 +90,7 @@ static uint8_t new_set(struct field *f) {
 }
 
 static void open_field(struct field *f, bool threaded, unsigned ndrivers) {
-    *f = (struct field){.seed = f->seed, .round = f->round};
+    *f = (struct field){.file = f->file, .seed = f->seed, .round = f->round};
     unsigned dice = input_u8(&drivers[0].in);
     f->h = heap_new(dice & 1 ? LAYOUT_LINEAR : LAYOUT_SPARSE, 16 * GA_ARENA_SIZE);
     f->threaded = threaded;
@@ -95,7 +99,12 @@ static void open_field(struct field *f, bool threaded, unsigned ndrivers) {
     pthread_mutex_init(&f->exchange_lock, NULL);
     EXPECT(f->h != NULL && scavenger_init(f->h));
     EXPECT(profile_init(&f->profile, &f->h->profile_budget));
+    f->profile.walker = (struct profile_walker){walk_decisions, walk_decisions, NULL};
     f->h->profile = &f->profile;
+    if (dice >= 224) { /* all is written to, so there is less */
+        EXPECT((f->debug = debug_new(f->h, DEBUG_EVERY)) != NULL);
+        f->budget /= 4;
+    }
     f->h->map.huge = dice % 8 == 3 || dice % 8 == 6;
     f->h->caches->hold_interp = hold_interp;
     f->h->caches->let_go_interp = let_go_interp;
@@ -175,6 +184,45 @@ static void wait_for_scavenger(struct driver *d) {
     EXPECT(h->pages_in_use == 0 && h->pages_manual == 0 && h->released == h->mapped);
 }
 
+/* What waits in the rings of a debugging run makes way for a block that is too large for them. */
+static void empty_rings(struct driver *d) {
+    static const struct {
+        unsigned lane;
+        enum ga_domain domain;
+    } users[DEBUG_RINGS] = {[RING_RAW] = {1, DOMAIN_RAW}, [RING_MAIN] = {0, DOMAIN_OBJ}};
+    struct debugger *g = d->f->debug;
+    for (unsigned ring = 0; ring < DEBUG_RINGS; ring++) {
+        struct mcache *c = d->lane[users[ring].lane].c;
+        if (g->rings[ring].n == 0)
+            continue;
+        void *p = debug_malloc(g, c, DEBUG_RING_BYTES, users[ring].domain);
+        EXPECT(p != NULL);
+        debug_free(g, c, p, users[ring].domain, ring);
+        EXPECT(g->rings[ring].n == 0 && g->rings[ring].nbytes == 0);
+    }
+}
+
+/* All that the program has is freed, and everybody knows it. */
+static void free_all(struct field *f, unsigned ndrivers) {
+    struct driver *d = &drivers[0];
+    for (unsigned i = 0; i < ndrivers; i++)
+        free_lives(&drivers[i]);
+    if (f->ballast != NULL)
+        EXPECT(ga_free(f->h, f->orphan, f->ballast) == MISUSE_NONE);
+    d->at = 1; /* any lane may, and nobody else is at work */
+    while (f->nexchange != 0)
+        door_free(d, &f->exchange[--f->nexchange], CALL_FREE);
+    if (atomic_load(&f->closed))
+        op_open(d);
+    mheap_set_memory_limit(f->h, UINT64_MAX);
+    if (f->debug != NULL)
+        empty_rings(d);
+    check_profile(d, true);
+    struct guards *g = guards_of(f);
+    EXPECT(atomic_load(&f->h->specials.n) == 0);
+    EXPECT(g == NULL || (atomic_load(&g->nlive) == 0 && atomic_load(&g->mapped) == 0));
+}
+
 static void close_field(struct field *f, unsigned ndrivers) {
     struct driver *d = &drivers[0];
     fuzz_current = d;
@@ -183,15 +231,7 @@ static void close_field(struct field *f, unsigned ndrivers) {
     for (unsigned i = 0; i < ndrivers; i++)
         check_contents(&drivers[i]);
     check_stats(d);
-    for (unsigned i = 0; i < ndrivers; i++)
-        free_lives(&drivers[i]);
-    if (f->ballast != NULL)
-        EXPECT(ga_free(f->h, f->orphan, f->ballast) == MISUSE_NONE);
-    while (f->nexchange != 0)
-        EXPECT(ga_free(f->h, d->lane[1].c, f->exchange[--f->nexchange].p) == MISUSE_NONE);
-    if (atomic_load(&f->closed))
-        op_open(d);
-    mheap_set_memory_limit(f->h, UINT64_MAX);
+    free_all(f, ndrivers);
     scavenger_set_delay(f->h, GA_SCAVENGE_DELAY_DEFAULT);
     if (!f->threaded)
         mcache_free(d->lane[--d->nlanes].c); /* nobody may age a heap's own */
@@ -204,6 +244,8 @@ static void close_field(struct field *f, unsigned ndrivers) {
     check_heap(f);
     ncalls += atomic_load(&f->h->os.ncalls);
     profile_destroy(&f->profile);
+    if (guards_of(f) != NULL)
+        guards_delete(guards_of(f));
     heap_delete(f->h);
     fuzz_current = NULL;
 }
@@ -222,7 +264,6 @@ static uint64_t run_alone(uint64_t nops) {
     return done;
 }
 
-#ifdef FUZZ_LIBFUZZER
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
@@ -230,7 +271,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     run_alone(UINT64_MAX);
     return 0;
 }
-#else
+
+#ifndef FUZZ_GUIDED
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
@@ -306,6 +348,24 @@ static bool parse(int argc, char **argv, struct options *o) {
     return o->threads <= WORKERS_MAX && o->round != 0;
 }
 
+/* 0, or what main returns. */
+static int run_files(char **names, int n) {
+    static uint8_t bytes[1 << 20];
+    for (int i = 0; i < n; i++) {
+        FILE *file = fopen(names[i], "rb");
+        if (file == NULL) {
+            perror(names[i]);
+            return 2;
+        }
+        size_t nbytes = fread(bytes, 1, sizeof bytes, file);
+        fclose(file);
+        field.file = names[i];
+        LLVMFuzzerTestOneInput(bytes, nbytes);
+    }
+    printf("%d files, %" PRIu64 " calls of the system\n", n, ncalls);
+    return 0;
+}
+
 static void on_fatal(int sig) {
     signal(sig, SIG_DFL);
     fuzz_where();
@@ -314,13 +374,16 @@ static void on_fatal(int sig) {
 
 int main(int argc, char **argv) {
     struct options o = {.ops = 1000000, .seed = os_entropy() >> 32, .threads = 0, .round = 1000000};
-    if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "fuzz [--ops N] [--seed S] [--threads T <= %d] [--round R] [--first F]\n",
-                WORKERS_MAX);
+    bool files = argc > 1 && argv[1][0] != '-';
+    if (!files && !parse(argc, argv, &o)) {
+        fprintf(stderr, "fuzz [--ops N] [--seed S] [--threads T <= %d] [--round R] [--first F]\n"
+                "fuzz FILE ...\n", WORKERS_MAX);
         return 2;
     }
     signal(SIGABRT, on_fatal);
     signal(SIGSEGV, on_fatal);
+    if (files)
+        return run_files(argv + 1, argc - 1);
     printf("seed %" PRIu64 "\n", o.seed);
     fflush(stdout);
     uint64_t start = os_nanotime(), done = 0, round = o.first;

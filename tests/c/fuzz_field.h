@@ -10,8 +10,10 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "debug.h"
 #include "fuzz_input.h"
 #include "fuzz_shadow.h"
+#include "guard.h"
 #include "inspect.h"
 #include "scavenger.h"
 
@@ -45,12 +47,16 @@ struct field {
     struct mcache *orphan;
     uint8_t orphan_set;
     void *ballast; /* or NULL: makes the heap so large that it asks for huge pages; never written */
+    struct debugger *debug; /* or NULL: a round without seals */
     bool threaded;
     _Atomic bool faults; /* calls of the system fail */
+    _Atomic bool faulty; /* or did, in this round */
     _Atomic bool closed; /* the caches are */
     _Atomic bool sampled; /* or have been, in this round */
+    _Atomic uint32_t rate; /* of the profile */
     struct profile profile;
     _Atomic bool done;
+    const char *file; /* that the decisions come from; NULL: */
     uint64_t seed, round;
     size_t budget; /* bytes that a driver may have live */
     pthread_mutex_t exchange_lock;
@@ -81,7 +87,9 @@ extern _Thread_local struct driver *fuzz_current;
 
 static inline void fuzz_where(void) {
     const struct driver *d = fuzz_current;
-    if (d != NULL)
+    if (d != NULL && d->f->file != NULL)
+        fprintf(stderr, "fuzz: %s, operation %" PRIu64 "\n", d->f->file, d->ops);
+    else if (d != NULL)
         fprintf(stderr, "fuzz: seed %" PRIu64 ", round %" PRIu64 ", operation %" PRIu64 "\n",
                 d->f->seed, d->f->round, d->ops);
 }
@@ -101,9 +109,12 @@ static inline bool lane_serves(const struct lane *l, bool noscan) {
     return l->kind == MCACHE_INTERP ? !noscan : l->kind == MCACHE_THREAD ? noscan : true;
 }
 
+/* Whose words of the heap bitmap are its own, or nobody's: then any thread may free it. */
+static inline bool is_anyones(const struct block *b) { return b->noscan || b->large || b->guarded; }
+
 /* May b be freed by l?  A scan block is its interpreter's. */
 static inline bool lane_may_free(const struct lane *l, const struct block *b) {
-    if (b->noscan || b->large)
+    if (is_anyones(b))
         return true;
     return l->kind != MCACHE_THREAD && l->set == b->set;
 }
@@ -113,6 +124,7 @@ static inline void reseed_sampler(struct mcache *c, uint64_t seed) {
     if (c->shared)
         mcache_enter(c);
     rng_seed(&c->sampler.rng, seed);
+    rng_seed(&c->guard.rng, seed);
     mcache_draw_again(c, c->sampler.rate);
     if (c->shared)
         mcache_leave(c);
@@ -163,6 +175,8 @@ static inline bool may_fail(const struct driver *d) {
 
 static inline void set_faults(struct field *f, uint64_t k, bool all) {
     atomic_store(&f->faults, k != 0);
+    if (k != 0)
+        atomic_store(&f->faulty, true);
     atomic_store(&f->h->os.fail_all, all);
     atomic_store(&f->h->os.fail_at, k == 0 ? 0 : atomic_load(&f->h->os.ncalls) + k);
 }

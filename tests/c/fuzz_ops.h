@@ -2,7 +2,7 @@
 #ifndef GA_TEST_FUZZ_OPS_H
 #define GA_TEST_FUZZ_OPS_H
 
-#include "fuzz_field.h"
+#include "fuzz_door.h"
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
 
@@ -66,35 +66,48 @@ static inline size_t absurd_size(struct input *in) {
 static inline bool is_tiny(struct driver *d, const struct block *b, size_t align) {
     uintptr_t addr = (uintptr_t)b->p;
     bool part = arena_of(&d->f->h->map, addr)->pageclass[arena_page(addr)] == GA_PAGE_TINY;
-    bool small = b->noscan && b->size < GA_TINY_SIZE && align <= 8;
+    bool small = b->noscan && d->f->debug == NULL && b->size < GA_TINY_SIZE && align <= 8;
     EXPECT(part ? small : !small || atomic_load(&d->f->sampled));
     return part;
 }
 
-static inline size_t usable_of(struct driver *d, unsigned char *p) {
-    enum misuse why;
-    size_t usable = ga_usable_size(d->f->h, lane_of(d)->c, p, &why);
-    EXPECT(why == MISUSE_NONE && usable != 0);
-    return usable;
+/* What the heap is asked for. */
+static inline size_t asked(const struct driver *d, size_t size) {
+    return d->f->debug != NULL ? size + SEALED_BYTES : ga_max(size, 1);
 }
 
-/* Enters a block that has just been made. */
-static inline void enter_block(struct driver *d, struct block *b, size_t align) {
-    struct shadow *s = &d->shadow;
-    b->usable = usable_of(d, b->p);
-    b->large = b->size > GA_MAX_SMALL_SIZE || align > GA_PAGE_SIZE;
+/* Of the profile, for a block that is made now. */
+static inline uint32_t rate_now(const struct driver *d) {
+    bool known = !d->f->threaded && d->f->h->caches->guard_rate == 0;
+    return known ? atomic_load(&d->f->rate) : RATE_ANY;
+}
+
+/* Of a block of the heap: what its address and its slot must be. */
+static inline void measure_block(struct driver *d, struct block *b, size_t align) {
+    size_t whole = asked(d, b->size);
+    b->large = whole > GA_MAX_SMALL_SIZE || align > GA_PAGE_SIZE;
     b->tiny = is_tiny(d, b, align);
-    b->set = lane_of(d)->set;
-    size_t whole = ga_max(b->size, 1);
     EXPECT(b->usable >= whole && (uintptr_t)b->p % align == 0);
     if (b->large)
         EXPECT(b->usable % GA_PAGE_SIZE == 0 && (uintptr_t)b->p % GA_PAGE_SIZE == 0);
     else if (b->tiny)
         b->usable = whole; /* what the next part gets is not ours */
-    else if (align == 1 && (!b->noscan || b->size >= GA_TINY_SIZE))
+    else if (align == 1 && (!b->noscan || whole >= GA_TINY_SIZE))
         EXPECT(b->usable == class_to_size[size_to_class(whole)] && (uintptr_t)b->p % 8 == 0);
+}
+
+/* Enters a block that has just been made. */
+static inline void enter_block(struct driver *d, struct block *b, size_t align) {
+    struct shadow *s = &d->shadow;
+    b->usable = door_usable(d, b);
+    b->large = b->tiny = false;
+    b->set = lane_of(d)->set;
+    b->rate = rate_now(d);
+    if (b->guarded)
+        EXPECT(guards_own(guards_of(d->f), b->p) && (uintptr_t)b->p % 16 == 0);
+    else
+        measure_block(d, b, align);
     EXPECT(shadow_find(s, b->p) == NULL);
-    s->nsmall += !b->large;
     s->just_freed = NULL;
     block_fill(b, s->tags++);
     shadow_add(s, b);
@@ -106,6 +119,7 @@ static inline void op_absurd(struct driver *d) {
     size_t size = absurd_size(&d->in), align = (size_t)1 << input_below(&d->in, 63);
     bool noscan = input_u8(&d->in) & 1;
     EXPECT(ga_malloc(h, c, size, noscan) == NULL);
+    EXPECT(door_malloc(d, BY_MALLOC, 0, size, noscan ? DOMAIN_RAW : DOMAIN_MEM) == NULL);
     EXPECT(ga_calloc(h, c, size / 2, 3, noscan) == NULL);
     EXPECT(ga_memalign(h, c, align, size, noscan) == NULL);
     EXPECT(ga_memalign(h, c, align | 3, 8, noscan) == NULL);
@@ -113,31 +127,46 @@ static inline void op_absurd(struct driver *d) {
         EXPECT(ga_memalign(h, c, align, 1, noscan) == NULL);
 }
 
+/* The heap has made a block: so does its count of small ones. */
+static inline void count_made(struct driver *d, size_t size, size_t align) {
+    d->shadow.nsmall += asked(d, size) <= GA_MAX_SMALL_SIZE && align <= GA_PAGE_SIZE;
+}
+
+/* Fresh memory of a debugging run is filled, at its ends at least. */
+static inline bool is_fresh(const unsigned char *p, size_t n) {
+    for (size_t i = 0; i < ga_min(n, EDGE); i++)
+        if (p[i] != DEBUG_FRESH || p[n - 1 - i] != DEBUG_FRESH)
+            return false;
+    return true;
+}
+
 static inline void op_alloc(struct driver *d) {
     struct input *in = &d->in;
-    struct mheap *h = d->f->h;
     struct lane *l = lane_of(d);
     struct block b = {.size = next_size(d)};
-    unsigned how = input_u8(in);
-    size_t align = 1;
-    b.noscan = l->kind == MCACHE_THREAD || (l->kind != MCACHE_INTERP && how & 16);
-    switch (how % 8) {
-    case 0:
-        b.p = ga_calloc(h, l->c, 1 + b.size / 3 % 7, b.size / (1 + b.size / 3 % 7), b.noscan);
-        b.size = (1 + b.size / 3 % 7) * (b.size / (1 + b.size / 3 % 7));
-        EXPECT(b.p == NULL || all_zero(b.p, b.size, how >= 240));
-        break;
-    case 1:
-        align = (size_t)1 << input_below(in, how & 64 ? 22 : 14);
-        b.p = ga_memalign(h, l->c, align, b.size, b.noscan);
-        break;
-    default:
-        b.p = ga_malloc(h, l->c, b.size, b.noscan);
+    unsigned dice = input_u8(in);
+    enum how how = dice % 8 == 0 ? BY_CALLOC : dice % 8 == 1 ? BY_MEMALIGN : BY_MALLOC;
+    size_t align = 1, n = 1, size = b.size;
+    b.noscan = l->kind == MCACHE_THREAD || (l->kind != MCACHE_INTERP && dice & 16);
+    b.domain = b.noscan ? (dice & 32 ? DOMAIN_API : DOMAIN_RAW) : dice & 32 ? DOMAIN_OBJ : DOMAIN_MEM;
+    if (how == BY_CALLOC) {
+        n = 1 + size / 3 % 7;
+        size /= n;
+        b.size = n * size;
+    } else if (how == BY_MEMALIGN) {
+        n = align = (size_t)1 << input_below(in, dice & 64 ? 22 : 14);
     }
-    if (b.p == NULL)
+    if ((b.p = door_malloc(d, how, n, size, b.domain)) == NULL) {
+        mcache_take_guard(l->c);
         EXPECT(may_fail(d));
-    else
-        enter_block(d, &b, align);
+        return;
+    }
+    EXPECT(how != BY_CALLOC || all_zero(b.p, b.size, dice >= 240));
+    EXPECT(d->f->debug == NULL || how == BY_CALLOC || is_fresh(b.p, b.size));
+    count_made(d, b.size, align);
+    if (align <= 16)
+        door_guard(d, &b, 0);
+    enter_block(d, &b, align);
 }
 
 /* ---- freeing, resizing ---------------------------------------------------------------------- */
@@ -155,12 +184,21 @@ static inline struct block *pick(struct driver *d) {
     return NULL;
 }
 
-static inline void free_block(struct driver *d, struct block *b) {
-    unsigned char *p = b->p;
-    EXPECT(block_holds(b, p, b->size));
-    shadow_remove(&d->shadow, b);
-    EXPECT(ga_free(d->f->h, lane_of(d)->c, p) == MISUSE_NONE);
-    shadow_note_freed(&d->shadow, p);
+/* b has been freed, and is a copy. */
+static inline void note_freed(struct driver *d, const struct block *b) {
+    enum ga_domain whose;
+    if (!b->guarded)
+        shadow_note_freed(&d->shadow, b->p);
+    else if (!d->f->threaded)
+        EXPECT(guard_peek(guards_of(d->f), b->p, &whose) == SIZE_MAX);
+}
+
+static inline void free_block(struct driver *d, struct block *live) {
+    struct block b = *live;
+    EXPECT(block_holds(&b, b.p, b.size));
+    shadow_remove(&d->shadow, live);
+    door_free(d, &b, CALL_FREE);
+    note_freed(d, &b);
 }
 
 static inline void op_free(struct driver *d) {
@@ -194,28 +232,37 @@ static inline size_t realloc_size(struct driver *d, size_t size) {
     return d->shadow.bytes + next > d->f->budget || next > 48 * GA_MIB ? next % 4096 : next;
 }
 
-/* b, as it was, is at q now, with room for size. */
-static inline void resized(struct driver *d, struct block *b, unsigned char *q, size_t size,
-                           bool noscan) {
+/* b stays where it is, with room for size. */
+static inline void resized_in_place(struct driver *d, struct block *b, size_t size,
+                                    enum ga_domain domain) {
     struct block next = *b;
-    struct shadow *s = &d->shadow;
-    EXPECT(block_holds(b, q, ga_min(b->size, size)));
-    shadow_remove(s, b);
+    EXPECT(!b->tiny); /* a part always moves */
+    shadow_remove(&d->shadow, b);
     next.size = size;
-    s->just_freed = NULL;
-    if (q != next.p) {
-        shadow_note_freed(s, next.p);
-        next.p = q;
-        next.noscan = noscan;
-        enter_block(d, &next, 1);
-        return;
-    }
-    EXPECT(!next.tiny); /* a part always moves */
-    size_t usable = usable_of(d, q);
+    size_t usable = door_usable(d, &next);
     EXPECT(usable >= size && (next.large || usable == next.usable));
+    if (usable != next.usable) { /* it is another block to the profile */
+        next.rate = rate_now(d);
+        next.domain = (uint8_t)domain;
+    }
     next.usable = usable;
-    block_fill(&next, s->tags++);
-    shadow_add(s, &next);
+    d->shadow.just_freed = NULL;
+    block_fill(&next, d->shadow.tags++);
+    shadow_add(&d->shadow, &next);
+}
+
+/* What was b, which is freed, is at next. */
+static inline void resized_elsewhere(struct driver *d, struct block *b, struct block *next) {
+    struct block old = *b;
+    EXPECT(block_holds(&old, next->p, ga_min(old.size, next->size)));
+    shadow_remove(&d->shadow, b);
+    note_freed(d, &old);
+    enter_block(d, next, 1);
+}
+
+/* To the functions of which domain a program gives b on a lane; noscan: a block that moves is. */
+static inline enum ga_domain realloc_domain(const struct block *b, bool noscan) {
+    return noscan == is_raw(b->domain) ? (enum ga_domain)b->domain : noscan ? DOMAIN_RAW : DOMAIN_MEM;
 }
 
 static inline void op_realloc(struct driver *d) {
@@ -224,17 +271,33 @@ static inline void op_realloc(struct driver *d) {
     unsigned dice = input_u8(&d->in);
     if (b == NULL || (b->tiny && d->f->threaded))
         return; /* what is copied of a part reaches into its neighbour, which may be another's */
+    if (d->f->debug != NULL && !lane_serves(l, b->noscan))
+        return; /* a mix-up of domains, which ends a debugging run */
     bool noscan = l->kind == MCACHE_THREAD || (l->kind != MCACHE_INTERP && dice & 1);
+    if (d->f->debug != NULL)
+        noscan = b->noscan;
     bool absurd = dice >= 252;
-    size_t size = absurd ? absurd_size(&d->in) : realloc_size(d, b->size);
-    enum misuse why;
+    struct block next = {.size = absurd ? absurd_size(&d->in) : realloc_size(d, b->size)};
+    next.domain = (uint8_t)realloc_domain(b, noscan);
+    next.noscan = noscan;
     EXPECT(block_holds(b, b->p, b->size));
-    unsigned char *q = ga_realloc(d->f->h, l->c, b->p, size, noscan, &why);
-    EXPECT(why == MISUSE_NONE && !(absurd && q != NULL));
-    if (q != NULL)
-        resized(d, b, q, size, noscan);
-    else
+    next.p = door_realloc(d, b, next.size, next.domain);
+    EXPECT(!(absurd && next.p != NULL));
+    if (next.p == NULL) {
+        mcache_take_guard(l->c);
         EXPECT((absurd || may_fail(d)) && block_holds(b, b->p, b->size));
+        return;
+    }
+    bool moved = next.p != b->p;
+    EXPECT(moved || d->f->debug == NULL);
+    if (moved)
+        count_made(d, next.size, 1);
+    EXPECT(block_holds(b, next.p, ga_min(b->size, next.size)));
+    door_guard(d, &next, next.size);
+    if (moved || next.guarded)
+        resized_elsewhere(d, b, &next);
+    else
+        resized_in_place(d, b, next.size, next.domain);
 }
 
 /* ---- stacks --------------------------------------------------------------------------------- */
@@ -274,7 +337,7 @@ static inline void op_exchange(struct driver *d) {
     struct shadow *s = &d->shadow;
     struct block *b = s->nlive != 0 ? &s->live[input_below(&d->in, s->nlive)] : NULL;
     pthread_mutex_lock(&f->exchange_lock);
-    if (b != NULL && (b->noscan || b->large) && f->nexchange < EXCHANGE_LEN) {
+    if (b != NULL && is_anyones(b) && f->nexchange < EXCHANGE_LEN) {
         f->exchange[f->nexchange++] = *b;
         shadow_remove(s, b);
     }

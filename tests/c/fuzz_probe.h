@@ -1,4 +1,5 @@
-/* Wrong pointers: they are reported as what they are, and change nothing.
+/* Wrong pointers: they are reported as what they are, and change nothing.  In a debugging run, and
+ * between guard pages, they end the process: there they are only asked about.
  *
  * A driver that is alone knows all blocks there are, and may give back any address that is none of
  * them.  Among threads only pointers into blocks of its own are known to be wrong at all times. */
@@ -36,6 +37,8 @@ static inline void give_wrong(struct driver *d, void *p, enum misuse want) {
     if (why == MISUSE_NONE || (want != ANY_MISUSE && why != want))
         fprintf(stderr, "%p is misuse %d, not %d\n", p, why, want);
     EXPECT(why != MISUSE_NONE && (want == ANY_MISUSE || why == want));
+    char line[256];
+    EXPECT(d->f->threaded || misuse_message(h, why, "free", p, line, sizeof line) > 0);
     EXPECT(misuse_of(h, c, p) == why || d->f->threaded);
 }
 
@@ -54,6 +57,25 @@ static inline void probe(struct driver *d, void *p, enum misuse want) {
     }
 }
 
+static inline void ask_guarded(struct driver *d, const struct block *b) {
+    struct guards *g = guards_of(d->f);
+    enum ga_domain whose;
+    EXPECT(guard_peek(g, b->p, &whose) == b->size && whose == b->domain);
+    EXPECT(guard_peek(g, b->p + 1 + input_u16(&d->in), &whose) == SIZE_MAX || d->f->threaded);
+}
+
+static inline void ask_debugger(struct driver *d, const struct block *b) {
+    const struct debugger *g = d->f->debug;
+    unsigned char *p = b->p + 1 + input_u32(&d->in) % (b->usable - 1);
+    EXPECT(debug_peek(g, b->p, b->domain) == b->size);
+    EXPECT(debug_peek(g, b->p, (b->domain + 1) % GA_NUM_DOMAINS) == 0);
+    EXPECT(debug_peek(g, p, b->domain) == 0);
+    const struct shadow *s = &d->shadow;
+    void *freed = s->freed[input_u8(&d->in) % FREED_LEN];
+    if (freed != NULL && !d->f->threaded && shadow_find(&d->shadow, freed) == NULL)
+        EXPECT(debug_peek(g, freed, b->domain) == 0);
+}
+
 /* Inside of a live block. */
 static inline void probe_inside(struct driver *d) {
     struct shadow *s = &d->shadow;
@@ -61,7 +83,11 @@ static inline void probe_inside(struct driver *d) {
     if (s->nlive == 0)
         return;
     struct block *b = &s->live[input_below(&d->in, s->nlive)];
-    if (b->usable < 2 || (b->tiny && d->f->threaded))
+    if (b->guarded)
+        ask_guarded(d, b);
+    else if (d->f->debug != NULL)
+        ask_debugger(d, b);
+    if (b->guarded || d->f->debug != NULL || b->usable < 2 || (b->tiny && d->f->threaded))
         return;
     unsigned char *p = b->p + 1 + input_u32(&d->in) % (b->usable - 1);
     bool domain = !b->noscan && !b->large && l->kind == MCACHE_THREAD;
@@ -108,7 +134,8 @@ static inline void probe_wild(struct driver *d) {
 }
 
 static inline void op_probe(struct driver *d) {
-    switch (input_u8(&d->in) % (d->f->threaded ? 4 : 8)) {
+    unsigned dice = d->f->debug != NULL ? 0 : input_u8(&d->in);
+    switch (dice % (d->f->threaded ? 4 : 8)) {
     case 0: case 1:
         probe_inside(d);
         break;

@@ -19,8 +19,12 @@ struct block {
     uint64_t tag;
     unsigned phase; /* offset of the first word behind the edge */
     uint8_t set;    /* of the cache that it came from */
-    bool noscan, tiny, large;
+    uint8_t domain;
+    bool noscan, tiny, large, guarded;
+    uint32_t rate; /* of the profile when it was made, or RATE_ANY */
 };
+
+#define RATE_ANY UINT32_MAX /* not known, or guarded blocks took some of the samples */
 
 struct shadow {
     struct block live[LIVE_MAX];
@@ -153,6 +157,7 @@ static inline void shadow_remove(struct shadow *s, struct block *b) {
     s->nlive--;
 }
 
+/* The heap's; not those of the pool of guarded blocks. */
 static inline void shadow_note_freed(struct shadow *s, void *p) {
     s->freed[s->nfreed++ % FREED_LEN] = p;
     s->just_freed = p;

@@ -2,7 +2,7 @@
 #ifndef GA_TEST_FUZZ_WORLD_H
 #define GA_TEST_FUZZ_WORLD_H
 
-#include "fuzz_ops.h"
+#include "fuzz_profile.h"
 
 /* ---- what must hold ------------------------------------------------------------------------- */
 
@@ -29,14 +29,20 @@ static inline uint64_t tiny_slots(struct shadow *s) {
     return n;
 }
 
-/* A cache may hold one tiny slot more than there are parts in. */
+/* A cache may hold one tiny slot more than there are parts in.  What waits in the rings of a debugging
+ * run has not been freed. */
 static inline void check_counts(struct driver *d, const struct memstats *m) {
     struct shadow *s = &d->shadow;
     uint64_t tiny = tiny_slots(s), nblocks = d->f->ballast != NULL;
     uint64_t bytes = nblocks * GA_HUGE_HEAP_MIN;
     for (uint32_t i = 0; i < s->nlive; i++) {
-        nblocks += !s->live[i].tiny;
-        bytes += s->live[i].tiny ? 0 : s->live[i].usable;
+        bool whole = !s->live[i].tiny && !s->live[i].guarded;
+        nblocks += whole;
+        bytes += whole ? s->live[i].usable : 0;
+    }
+    for (unsigned i = 0; d->f->debug != NULL && i < DEBUG_RINGS; i++) {
+        nblocks += d->f->debug->rings[i].n;
+        bytes += d->f->debug->rings[i].nbytes;
     }
     uint64_t held = m->heap_objects - nblocks - tiny;
     EXPECT(held <= d->nlanes);
@@ -69,6 +75,40 @@ static inline void check_stats(struct driver *d) {
         return; /* there was a moment between the two */
     EXPECT(memcmp(&fast, &slow, sizeof fast) == 0);
     check_counts(d, &fast);
+}
+
+static inline void check_classes(struct driver *d) {
+    struct class_stats classes[GA_NUM_SPAN_CLASSES];
+    struct memstats m;
+    uint64_t live = 0, bytes = 0;
+    gils_lock(d->f);
+    inspect_class_stats(d->f->h, classes);
+    inspect_memstats(d->f->h, &m);
+    gils_unlock(d->f);
+    for (unsigned i = 0; i < GA_NUM_SPAN_CLASSES; i++) {
+        const struct class_stats *c = &classes[i];
+        EXPECT(c->cached <= c->capacity - c->live && c->mallocs - c->frees == c->live);
+        live += c->live;
+        bytes += c->live_bytes;
+    }
+    EXPECT(d->f->threaded || (live == m.heap_objects && bytes == m.heap_alloc));
+}
+
+/* A live block stands where the description of its span says that one does. */
+static inline void check_span(struct driver *d) {
+    struct shadow *s = &d->shadow;
+    struct span_info span;
+    uint64_t bits[GA_PAGE_SIZE / 8 / 64] = {0};
+    const struct block *b = s->nlive != 0 ? &s->live[input_below(&d->in, s->nlive)] : NULL;
+    if (b == NULL || b->guarded)
+        return;
+    gils_lock(d->f);
+    bool found = inspect_span_of(d->f->h, (uintptr_t)b->p, &span, bits);
+    gils_unlock(d->f);
+    EXPECT(found && span.state == MSPAN_IN_USE && span.alloc_count != 0);
+    uint64_t i = ((uintptr_t)b->p - span.start) / span.elem_size;
+    EXPECT(i < span.nelems && bits[i / 64] >> i % 64 & 1);
+    EXPECT(b->tiny || (span.elem_size == b->usable && span.start + i * span.elem_size == (uintptr_t)b->p));
 }
 
 static inline void check_snapshot(struct field *f) {
@@ -119,13 +159,8 @@ static inline void close_for_a_while(struct driver *d, struct lane *l) {
     mcache_close(l->c);
     for (unsigned n = input_below(&d->in, 32); n-- > 0;) {
         struct block *b = pick(d);
-        if (b == NULL)
-            continue;
-        unsigned char *p = b->p; /* not by free_block: the lane is locked, and has been entered */
-        EXPECT(block_holds(b, p, b->size));
-        shadow_remove(&d->shadow, b);
-        EXPECT(ga_free(d->f->h, l->c, p) == MISUSE_NONE);
-        shadow_note_freed(&d->shadow, p);
+        if (b != NULL)
+            free_block(d, b);
     }
     mcache_open(l->c);
 }
@@ -213,34 +248,46 @@ static inline void op_give_back(struct driver *d, bool caches_too) {
     gils_unlock(d->f);
 }
 
-static inline bool is_in_exchange(const struct field *f, uintptr_t addr) {
-    for (unsigned i = 0; i < f->nexchange; i++)
-        if ((uintptr_t)f->exchange[i].p == addr)
-            return true;
-    return false;
-}
-
-/* The profile of a heap that is sampled more or less, and read. */
-static inline void op_rate(struct driver *d, unsigned dice) {
-    static const uint64_t rates[] = {0, 1, 100, 4096};
-    struct mheap *h = d->f->h;
-    struct profile_copy copy;
-    uint64_t inuse = 0;
+/* Sampled more or less from now on. */
+static inline void op_rate(struct driver *d) {
+    static const uint32_t rates[] = {0, 1, 100, 4096};
+    unsigned dice = input_u8(&d->in);
     gils_lock(d->f);
-    mcaches_set_sample_rate(h, rates[dice % 4]);
+    mcaches_set_sample_rate(d->f->h, rates[dice % 4]);
+    atomic_store(&d->f->rate, rates[dice % 4]);
     atomic_store(&d->f->sampled, true);
     gils_unlock(d->f);
-    if (!profile_read(h->profile, &h->specials, true, &copy)) {
+    check_profile(d, dice & 4);
+}
+
+/* The first call makes the pool.  Who would be told that it is half full is not here. */
+static inline struct guards *make_pool(struct driver *d) {
+    struct mheap *h = d->f->h;
+    struct guards *g = atomic_load(&h->guards);
+    if (g != NULL || (g = guards_new(&h->os, NULL)) == NULL)
+        return g;
+    rng_seed(&g->rng, input_u32(&d->in));
+    g->told = true;
+    atomic_store(&h->guards, g);
+    return g;
+}
+
+static inline void op_guard(struct driver *d) {
+    static const uint64_t rates[] = {0, 0, 0, 0, 1, 20, 500, 5000};
+    unsigned dice = input_u8(&d->in);
+    if (make_pool(d) == NULL) {
         EXPECT(d->f->threaded || atomic_load(&d->f->faults));
         return;
     }
-    for (uint32_t i = 0; i < copy.nsamples; i++)
-        inuse += copy.samples[i].allocs - copy.samples[i].frees;
-    EXPECT(inuse == copy.nblocks);
-    for (size_t i = 0; i < copy.nblocks && !d->f->threaded; i++)
-        EXPECT(shadow_find(&d->shadow, (unsigned char *)copy.blocks[i]) != NULL ||
-               is_in_exchange(d->f, copy.blocks[i]));
-    profile_copy_free(h->profile, &copy);
+    gils_lock(d->f);
+    mcaches_set_guard_rate(d->f->h, rates[dice % 8]);
+    gils_unlock(d->f);
+}
+
+static inline void check_debug(struct field *f) {
+    gils_lock(f);
+    debug_check(f->debug);
+    gils_unlock(f);
 }
 
 /* What is dear is rare. */
@@ -260,16 +307,24 @@ static inline void op_world(struct driver *d) {
         op_stop(d);
     else if (what < 242)
         op_give_back(d, what & 1);
-    else if (what < 246)
+    else if (what < 245)
         check_stats(d);
+    else if (what < 246)
+        check_classes(d);
     else if (what < 248)
         check_snapshot(d->f);
     else if (what < 250)
         check_heap(d->f);
-    else if (what < 252)
+    else if (what < 251)
         check_contents(d);
+    else if (what < 252)
+        check_span(d);
+    else if (what < 254)
+        op_rate(d);
+    else if (d->f->debug == NULL)
+        op_guard(d);
     else
-        op_rate(d, what);
+        check_debug(d->f);
 }
 
 #endif

@@ -107,8 +107,26 @@ static void test_random_use_with_scavenging(uint64_t seed) {
     rig_close(&r);
 }
 
+/* A page that a small block had to itself, for its alignment, is another's in between: that its seal is
+ * still there and its bytes are not is no write after free. */
+static void test_aligned_block_on_pages_of_others(void) {
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+    struct debugger *d = debug_new(r.h, 0);
+    unsigned char *p = debug_memalign(d, r.c, 8 * GA_PAGE_SIZE, 17, DOMAIN_API);
+    debug_free(d, r.c, p, DOMAIN_API, RING_NONE);
+    struct mspan *all = mheap_alloc_manual(r.h, r.h->mapped / GA_PAGE_SIZE);
+    CHECK(all != NULL && all->start_addr <= (uintptr_t)p && (uintptr_t)p < mspan_end(all));
+    memset(p, 7, 100);
+    mheap_free(r.h, all);
+    unsigned char *again = debug_memalign(d, r.c, 8 * GA_PAGE_SIZE, 17, DOMAIN_API);
+    CHECK(again == p && filled(again, 17, DEBUG_FRESH));
+    debug_free(d, r.c, again, DOMAIN_API, RING_NONE);
+    rig_close(&r);
+}
+
 int main(void) {
     test_patterns();
+    test_aligned_block_on_pages_of_others();
     test_absurd_sizes();
     test_ring_keeps_blocks();
     test_random_use_with_scavenging(check_seed());
