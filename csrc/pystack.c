@@ -18,12 +18,12 @@ struct known_place {
     const PyCodeObject *code; /* NULL: a free entry */
     uint32_t unit;
     uint32_t location;
-    uint32_t version, interp; /* of the code object; version 0: not known */
-    const PyObject *filename; /* imp may put another into a code object that has just been made */
+    uint64_t issuer;  /* of the code object's version; see issuer_of */
+    uint32_t version; /* 0: not known */
+    int32_t first_line;
     const struct text *name, *file;
     uint64_t table_hash; /* of the table_nbytes of the location table that say which line it is */
     uint32_t table_nbytes;
-    int32_t first_line;
 };
 
 _Static_assert(sizeof(struct known_place) == GA_CACHE_LINE, "known_place is a cache line");
@@ -82,6 +82,24 @@ static bool is_text(const struct text *t, struct utf8 u) {
     return t->nbytes == u.nbytes && memcmp(t->bytes, u.bytes, u.nbytes) == 0;
 }
 
+/* ---- versions of code objects --------------------------------------------------------------- */
+
+/* Who counted the version of a code object that runs in interp, the calling thread's: an interpreter, of
+ * one run of Python.  0: not known.
+ *
+ * An embedding program may end Python and start it again, in the same memory; then versions and the ids
+ * of interpreters begin anew, and nothing calls us.  So an interpreter is marked when it is first seen.
+ * The mark is an index for data of code objects, of which each interpreter has many; nobody sets any. */
+static uint64_t issuer_of(PyInterpreterState *interp) {
+    static _Atomic uint32_t nmarked;
+    if (!frame_is_marked(interp)) {
+        if (!frame_mark())
+            return 0;
+        atomic_fetch_add(&nmarked, 1);
+    }
+    return (uint64_t)atomic_load(&nmarked) << 32 | (uint32_t)PyInterpreterState_GetID(interp);
+}
+
 /* ---- the cache ------------------------------------------------------------------------------ */
 
 static size_t cache_nbytes(size_t n) {
@@ -120,24 +138,41 @@ static bool resize_cache(struct pystack *s, size_t n) {
     return true;
 }
 
+/* Most callers are in the file of the one before. */
+GA_INLINE bool is_file(struct pystack *s, const struct text *file, PyObject *filename) {
+    if (GA_LIKELY(filename == s->filename && file == s->file))
+        return true;
+    s->filename = filename;
+    s->file = is_text(file, utf8_of(filename, s->scratch[1])) ? file : NULL;
+    return s->file != NULL;
+}
+
+static GA_NOINLINE bool is_same(struct pystack *s, struct known_place *e, const PyCodeObject *code,
+                                uint64_t issuer) {
+    if (e->first_line != code->co_firstlineno ||
+        !is_text(e->name, utf8_of(code->co_qualname, s->scratch[0])) ||
+        !is_file(s, e->file, code->co_filename) ||
+        (size_t)PyBytes_GET_SIZE(code->co_linetable) < e->table_nbytes ||
+        ga_hash_bytes(PyBytes_AS_STRING(code->co_linetable), e->table_nbytes) != e->table_hash)
+        return false;
+    e->version = frame_code_version(code);
+    e->issuer = issuer;
+    return true;
+}
+
 /* The code object at the address that e has is the one that e was made of, or cannot be told
- * from it by name, file and line.  A version is never given twice in an interpreter, and an id
- * of an interpreter never again: so it is the same object, and it keeps alive what its location
- * was made of. */
-GA_INLINE bool is_valid(struct pystack *s, const struct known_place *e, const PyCodeObject *code,
-                        uint32_t interp) {
+ * from it by name, file and line.  Nobody issues a version twice: with the same one it is the same
+ * object.  All that may have changed in it is the file, which imp sets when the code has been made. */
+GA_INLINE bool is_valid(struct pystack *s, struct known_place *e, const PyCodeObject *code,
+                        uint64_t issuer) {
     uint32_t version = frame_code_version(code);
-    if (GA_LIKELY(version != 0 && version == e->version && interp == e->interp))
-        return code->co_filename == e->filename;
-    return e->first_line == code->co_firstlineno &&
-           is_text(e->name, utf8_of(code->co_qualname, s->scratch[0])) &&
-           is_text(e->file, utf8_of(code->co_filename, s->scratch[1])) &&
-           (size_t)PyBytes_GET_SIZE(code->co_linetable) >= e->table_nbytes &&
-           ga_hash_bytes(PyBytes_AS_STRING(code->co_linetable), e->table_nbytes) == e->table_hash;
+    if (GA_LIKELY(version != 0 && version == e->version && issuer != 0 && issuer == e->issuer))
+        return is_file(s, e->file, code->co_filename);
+    return is_same(s, e, code, issuer);
 }
 
 static GA_NOINLINE uint32_t locate(struct pystack *s, struct locations *l,
-                                   const PyCodeObject *code, uint32_t unit, uint32_t interp) {
+                                   const PyCodeObject *code, uint32_t unit, uint64_t issuer) {
     const uint8_t *table = (const uint8_t *)PyBytes_AS_STRING(code->co_linetable);
     size_t nread;
     int line = linetable_find(table, (size_t)PyBytes_GET_SIZE(code->co_linetable),
@@ -155,9 +190,8 @@ static GA_NOINLINE uint32_t locate(struct pystack *s, struct locations *l,
         .code = code,
         .unit = unit,
         .location = location,
+        .issuer = issuer,
         .version = frame_code_version(code),
-        .interp = interp,
-        .filename = code->co_filename,
         .name = locations_text(l, locations_function(l, function)->name),
         .file = locations_text(l, locations_function(l, function)->file),
         .table_hash = ga_hash_bytes(table, nread),
@@ -201,8 +235,10 @@ static size_t walk(struct pystack *s, PyThreadState *tstate, struct locations *l
         locs[0] = LOCATION_NO_FRAME;
         return 1;
     }
-    uint32_t interp = (uint32_t)PyInterpreterState_GetID(PyThreadState_GetInterpreter(tstate));
-    for (struct _PyInterpreterFrame *f = frame_first(tstate); f != NULL; f = f->previous) {
+    struct _PyInterpreterFrame *f = frame_first(tstate);
+    uint64_t issuer = f != NULL ? issuer_of(PyThreadState_GetInterpreter(tstate)) : 0;
+    s->filename = NULL; /* there may be another at its address by now */
+    for (; f != NULL; f = f->previous) {
         PyCodeObject *code = frame_code(f);
         if (code == NULL)
             continue;
@@ -212,8 +248,8 @@ static size_t walk(struct pystack *s, PyThreadState *tstate, struct locations *l
         }
         uint32_t unit = frame_unit(f);
         struct known_place *e = entry_of(s, code, unit);
-        bool known = e->code == code && e->unit == unit && is_valid(s, e, code, interp);
-        locs[n++] = GA_LIKELY(known) ? e->location : locate(s, l, code, unit, interp);
+        bool known = e->code == code && e->unit == unit && is_valid(s, e, code, issuer);
+        locs[n++] = GA_LIKELY(known) ? e->location : locate(s, l, code, unit, issuer);
     }
     if (n == 0)
         locs[n++] = LOCATION_NO_FRAME;

@@ -2,9 +2,9 @@
  *
  * Called at any allocation, so also by threads without a thread state, while frames, code objects
  * and interpreters are being made and unmade, during garbage collection, and with an exception
- * set.  So it reads and does nothing else: it allocates nothing of Python's, changes no reference
- * count, calls no Python code, raises nothing, and takes no lock but that of its memory
- * (persistentalloc's).
+ * set.  So it reads and does nothing else, but that it marks interpreters (issuer_of): it allocates
+ * nothing of Python's, changes no reference count, calls no Python code, raises nothing, and takes no
+ * lock but that of its memory (persistentalloc's).
  *
  * A stack is made of the functions that sys._getframe() would find; of what is deeper than the
  * caller has room for nothing is looked at.  The line is that of f_lineno; where an instruction has
@@ -17,8 +17,8 @@
  * those of the native ids that live.
  *
  * A cache remembers the locations of instructions.  It is keyed by address, but code objects come
- * and go: an entry is good for a code object of the same version, or, where that isn't known, of
- * the same names, first line and location table; see is_valid.
+ * and go: an entry is good for the code object of the same version, or, where that isn't known, for
+ * one of the same names, first line and location table; see is_valid.
  *
  * Lock: the caller's, the one that guards the locations, around everything. */
 #ifndef GA_PYSTACK_H
@@ -37,6 +37,8 @@ struct pystack {
     struct known_place *cache; /* NULL: Python's structures are not what this build expects */
     size_t ncache;             /* a power of two */
     size_t used;
+    const PyObject *filename; /* of the walk that goes on: the last one looked at, */
+    const struct text *file;  /* and what it is; NULL: another */
     char scratch[2][PYSTACK_TEXT_MAX]; /* a name and a path that are not ASCII */
 };
 

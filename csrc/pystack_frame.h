@@ -91,6 +91,31 @@ GA_INLINE uint32_t frame_code_version(const PyCodeObject *code) {
 #endif
 }
 
+#if PY_VERSION_HEX >= 0x030c0000 && !defined(Py_GIL_DISABLED)
+#define FRAME_CAN_MARK 1
+#else
+#define FRAME_CAN_MARK 0 /* no versions, or only under a lock that may let other threads go first */
+#endif
+
+static inline void frame_the_mark(void *data) { (void)data; }
+
+/* Interpreters begin without. */
+GA_INLINE bool frame_is_marked(const PyInterpreterState *interp) {
+    for (Py_ssize_t i = 0; FRAME_CAN_MARK && i < interp->co_extra_user_count; i++)
+        if (interp->co_extra_freefuncs[i] == frame_the_mark)
+            return true;
+    return false;
+}
+
+/* That of the calling thread, which is attached. */
+GA_INLINE bool frame_mark(void) {
+#if FRAME_CAN_MARK
+    return PyUnstable_Eval_RequestCodeExtraIndex(frame_the_mark) >= 0;
+#else
+    return false;
+#endif
+}
+
 GA_INLINE bool frame_layout_is_known(void) {
 #if PY_VERSION_HEX >= 0x030d0000
     const struct _Py_DebugOffsets *o = &_PyRuntime.debug_offsets;

@@ -7,7 +7,7 @@ import cbuild
 import pytest
 from benchrun import bench_modules  # noqa: F401
 from chromium import browser  # noqa: F401
-from pychild import heap, in_any_mode, in_mode, python  # noqa: F401  (fixtures of the Python-level tests)
+from pychild import embedding, heap, in_any_mode, in_mode, python  # noqa: F401  (fixtures of the Python-level tests)
 from stock import programs  # noqa: F401
 
 SEED = int(os.environ.get("GOALLOC_SEED") or str(random.getrandbits(32)), 0)

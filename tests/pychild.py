@@ -1,9 +1,12 @@
 """Fixtures of the Python-level tests: a private heap that is checked at the end, child Pythons."""
 
 import os
+import shlex
 import subprocess
 import sys
+import sysconfig
 import time
+from pathlib import Path
 
 import pytest
 
@@ -119,3 +122,27 @@ def in_mode(request, python):
 def in_any_mode(request, python):
     """The same, also in the mode in which goalloc only counts."""
     return _child_in(request, python)
+
+
+@pytest.fixture(scope="session")
+def embedding(tmp_path_factory):
+    """A program with Python inside, which it starts and ends several times: tests/programs/embed.c."""
+    library = sysconfig.get_config_var("LDLIBRARY") or ""
+    if ".so" not in library:
+        pytest.skip("this Python has no shared library to embed")
+    program = tmp_path_factory.mktemp("embed") / "embed"
+    folder = sysconfig.get_config_var("LIBDIR")
+    subprocess.run(
+        [
+            *shlex.split(sysconfig.get_config_var("CC")),
+            "-I" + sysconfig.get_path("include"),
+            Path(__file__).parent / "programs" / "embed.c",
+            f"-L{folder}",
+            f"-Wl,-rpath,{folder}",
+            "-lpython" + sysconfig.get_config_var("LDVERSION"),
+            "-o",
+            program,
+        ],
+        check=True,
+    )
+    return program

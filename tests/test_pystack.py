@@ -304,6 +304,46 @@ print(*door.counts())
     assert nbytes <= 64 * 2**20
 
 
+RUN_AGAIN = """
+import dis, os, sys
+sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
+import stack_door as door
+run = int(os.environ.get("RUNS", "0"))
+os.environ["RUNS"] = str(run + 1)
+def f(): return door.walk()[0][0]
+code = f.__code__.replace(co_filename="x")
+nops = bytes([dis.opmap["NOP"], 0]) * 1_000_000
+code = code.replace(co_code=code.co_code + nops)
+for _ in range(60 * (run + 1)):
+    f.__code__ = code
+    f.__code__ = code.replace(co_qualname=f"f{run}")
+    assert f()[0] == f"f{run}", (f(), run)
+print("right")
+"""
+
+
+def test_python_started_again(python, folder, embedding):
+    """Counts versions of code objects anew; large ones come to the same address, each a mapping."""
+    env = {"PYTHONPATH": str(folder), "MALLOC_MMAP_THRESHOLD_": "100000"}
+    assert python.output(RUN_AGAIN, executable=embedding, env=env) == "right\n" * 4
+
+
+FILE_SET_AGAIN = """
+from _imp import _fix_co_filename as set_file
+def f(): return door.walk()[0][0][1]
+for i in range(100):
+    set_file(f.__code__, "x")
+    set_file(f.__code__, f"/{i:04}/{__name__}.py")
+    assert f() == f"/{i:04}/{__name__}.py"
+print("right")
+"""
+
+
+def test_file_set_again(child):
+    """By imp, of the same code object, to a name at the address of the one before."""
+    assert child(FILE_SET_AGAIN) == "right\n"
+
+
 def test_programs_are_unharmed(folder, tmp_path):
     """A test of CPython's own, with a walk at every allocation."""
     if importlib.util.find_spec("test.test_generators") is None:

@@ -1,9 +1,5 @@
 """Threads of all kinds, fork among them, and every way to end, under goalloc."""
 
-import shlex
-import subprocess
-import sysconfig
-
 import pytest
 from pychild import needs_replaceable
 from stock import MODES, PROGRAMS
@@ -58,30 +54,6 @@ thread = threading.Thread(target=work.compress, args=(1,))
 thread.start(); thread.join()
 print(work.churn(1), json.dumps([1, 2]), flush=True)
 """
-
-
-@pytest.fixture(scope="module")
-def embedding(tmp_path_factory):
-    """A program with Python inside."""
-    library = sysconfig.get_config_var("LDLIBRARY") or ""
-    if ".so" not in library:
-        pytest.skip("this Python has no shared library to embed")
-    program = tmp_path_factory.mktemp("embed") / "embed"
-    folder = sysconfig.get_config_var("LIBDIR")
-    subprocess.run(
-        [
-            *shlex.split(sysconfig.get_config_var("CC")),
-            "-I" + sysconfig.get_path("include"),
-            PROGRAMS / "embed.c",
-            f"-L{folder}",
-            f"-Wl,-rpath,{folder}",
-            "-lpython" + sysconfig.get_config_var("LDVERSION"),
-            "-o",
-            program,
-        ],
-        check=True,
-    )
-    return program
 
 
 @pytest.mark.parametrize("delay", ["1", "0.001", "off"])
