@@ -2,11 +2,16 @@
  *
  * Faulthandler and others have handlers of their own.  Ours is set on top of whatever is there, again
  * if somebody else is found there when a block is made; it keeps faults in the pool, and passes
- * the others on.  What a handler below does (print, restore what it saved, raise again) then comes to us
- * once more: the second time the default action is taken.
+ * the others on, as the system would: the handler below may jump out of it, or mend the fault and
+ * return, or restore what it saved and raise the signal again, or return to have the fault again.
  *
- * Async-signal-safe: it reads and writes to stderr.  Lock: none; `watched` and `before` change while a
- * block is made, with the pool's lock held. */
+ * What it saved may be ours.  So each time ours goes on top it is another function, a level, which
+ * knows what was there before it: what is restored is a lower level, and this ends at the default.
+ *
+ * Whoever has come after the last block was made is called first.  If he hands on we tell then.
+ *
+ * Async-signal-safe: it reads and writes to stderr.  Lock: none; `watched` and the levels change while
+ * a block is made, with the pool's lock held. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,10 +20,11 @@
 
 #include "guard.h"
 
+#define LEVELS 4 /* others that come on top of all of them stay there */
+
 static struct guards *watched;
-static struct sigaction before;
-/* A fault of this thread is being passed on: runtimes that live on faults have several at a time. */
-static __thread volatile sig_atomic_t passing __attribute__((tls_model("initial-exec")));
+static struct sigaction before[LEVELS];
+static unsigned nlevels; /* in use: each was put on top of the one before it, and of somebody else */
 
 /* ---- telling -------------------------------------------------------------------------------- */
 
@@ -90,6 +96,32 @@ static const char *access_of(void *context) {
 #endif
 }
 
+/* Where this thread had its last fault: of a signal that was sent, which may be a fault handed on. */
+static const void *last_fault(void *context) {
+    const ucontext_t *c = context;
+#if defined(__x86_64__)
+    return (const void *)c->uc_mcontext.gregs[REG_CR2];
+#elif defined(__aarch64__)
+    return (const void *)c->uc_mcontext.fault_address;
+#else
+    (void)c;
+    return NULL;
+#endif
+}
+
+static bool has_handler(const struct sigaction *a) {
+    return (a->sa_flags & SA_SIGINFO) || (a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN);
+}
+
+/* Whom a level passes on to.  Who was called by a higher one has put this one back, and is done. */
+static struct sigaction *below(unsigned level) {
+    struct sigaction *a = &before[level];
+    for (unsigned i = level + 1; i < nlevels; i++)
+        if (has_handler(a) && before[i].sa_sigaction == a->sa_sigaction)
+            return level == 0 ? NULL : below(level - 1);
+    return a;
+}
+
 static void take_default(int number, const siginfo_t *info) {
     struct sigaction dfl;
     memset(&dfl, 0, sizeof dfl);
@@ -99,38 +131,74 @@ static void take_default(int number, const siginfo_t *info) {
         raise(number);
 }
 
-static void on_fault(int number, siginfo_t *info, void *context) {
-    int saved_errno = errno;
-    if (info->si_code > 0 && guards_own(watched, info->si_addr))
-        tell_fault(watched, (uintptr_t)info->si_addr, access_of(context));
-    struct sigaction next = before;
-    bool simple = !(next.sa_flags & SA_SIGINFO);
-    if (passing || (simple && (next.sa_handler == SIG_DFL || next.sa_handler == SIG_IGN))) {
-        take_default(number, info);
-    } else {
-        passing = 1;
-        if (simple)
-            next.sa_handler(number);
-        else
-            next.sa_sigaction(number, info, context);
-        passing = 0;
+/* As the system does it, but for the stack.  What is blocked meanwhile ends with our own handler. */
+static void call(struct sigaction *a, int number, siginfo_t *info, void *context) {
+    struct sigaction next = *a;
+    if (!(next.sa_flags & SA_NODEFER))
+        sigaddset(&next.sa_mask, number);
+    if (next.sa_flags & SA_RESETHAND) {
+        a->sa_flags = 0;
+        a->sa_handler = SIG_DFL;
     }
+    pthread_sigmask(SIG_BLOCK, &next.sa_mask, NULL);
+    if (next.sa_flags & SA_SIGINFO)
+        next.sa_sigaction(number, info, context);
+    else
+        next.sa_handler(number);
+}
+
+static void on_fault(unsigned level, int number, siginfo_t *info, void *context) {
+    int saved_errno = errno;
+    bool sent = info->si_code <= 0;
+    const void *addr = sent ? last_fault(context) : info->si_addr;
+    if (guards_own(watched, addr))
+        tell_fault(watched, (uintptr_t)addr, access_of(context));
+    struct sigaction *next = below(level);
+    if (next != NULL && has_handler(next))
+        call(next, number, info, context);
+    else if (!sent || next == NULL || next->sa_handler != SIG_IGN)
+        take_default(number, info);
     errno = saved_errno;
+}
+
+static void on_fault_0(int n, siginfo_t *info, void *context) { on_fault(0, n, info, context); }
+static void on_fault_1(int n, siginfo_t *info, void *context) { on_fault(1, n, info, context); }
+static void on_fault_2(int n, siginfo_t *info, void *context) { on_fault(2, n, info, context); }
+static void on_fault_3(int n, siginfo_t *info, void *context) { on_fault(3, n, info, context); }
+
+static void (*const on_level[LEVELS])(int, siginfo_t *, void *) = {on_fault_0, on_fault_1, on_fault_2,
+                                                                   on_fault_3};
+
+/* LEVELS: it is somebody else's. */
+static unsigned level_of(const struct sigaction *a) {
+    unsigned level = 0;
+    while (level < LEVELS && a->sa_sigaction != on_level[level])
+        level++;
+    return level;
+}
+
+static void add_level(const struct sigaction *now) {
+    struct sigaction ours;
+    memset(&ours, 0, sizeof ours);
+    ours.sa_sigaction = on_level[nlevels];
+    ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigemptyset(&ours.sa_mask);
+    before[nlevels++] = *now;
+    sigaction(SIGSEGV, &ours, NULL);
 }
 
 void guard_watch(struct guards *g) {
     struct sigaction now;
     mutex_lock(&g->lock);
     watched = g;
-    if (sigaction(SIGSEGV, NULL, &now) == 0 &&
-        !((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_fault)) {
-        struct sigaction ours;
-        memset(&ours, 0, sizeof ours);
-        ours.sa_sigaction = on_fault;
-        ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-        sigemptyset(&ours.sa_mask);
-        before = now;
-        sigaction(SIGSEGV, &ours, NULL);
+    if (sigaction(SIGSEGV, NULL, &now) == 0) {
+        unsigned level = level_of(&now);
+        if (level < LEVELS)
+            nlevels = level + 1; /* those above have been taken off */
+        else if (!has_handler(&now))
+            nlevels = 0;
+        if (level == LEVELS && nlevels < LEVELS)
+            add_level(&now);
     }
     mutex_unlock(&g->lock);
 }

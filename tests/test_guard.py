@@ -381,6 +381,15 @@ def test_faulthandler_shows_the_stack_of_the_crime(python, mode):
     assert any(line.endswith("in crime") for line in lines)
 
 
+@needs_launch
+def test_who_comes_after_the_last_block_hands_on(python):
+    """Faulthandler shows the stack first."""
+    code = "import faulthandler\np = guarded(208)\nfaulthandler.enable(); free(p); ctypes.memset(p, 0, 1)"
+    lines = die(python, "launch", code)
+    told = "goalloc: fatal: use after free of obj block 0x of 208 bytes: write to 0x, at byte 0"
+    assert lines[0] == "Fatal Python error: Segmentation fault" and told in lines
+
+
 @pytest.mark.parametrize("before", ["", "faulthandler.enable(); "])
 @pytest.mark.parametrize("after", ["", "faulthandler.enable(); ", "faulthandler.disable(); "])
 def test_faults_elsewhere_are_none_of_ours(in_mode, python, before, after):
