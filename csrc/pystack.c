@@ -209,23 +209,40 @@ static GA_NOINLINE uint32_t locate(struct pystack *s, struct locations *l,
 
 /* ---- the walk ------------------------------------------------------------------------------- */
 
+#define WALKS_PER_NAME 16
+
 /* Of the calling thread; a child of fork is another one. */
 static __thread struct {
     int id;
     unsigned forks;
+    unsigned walks;
+    uint32_t thread;            /* among `of`'s */
+    const struct locations *of; /* NULL: not known */
 } self __attribute__((tls_model("initial-exec")));
 static unsigned forks = 1;
 
 static void after_fork(void) { forks++; }
 
-static uint32_t this_thread(struct locations *l) {
+static GA_NOINLINE void look_at_thread(struct locations *l) {
     char name[OS_THREAD_NAME_MAX];
-    if (GA_UNLIKELY(self.forks != forks)) {
+    if (self.forks != forks) {
         self.id = os_thread_id();
         self.forks = forks;
+        self.walks = 0;
     }
     os_thread_own_name(name);
-    return locations_add_thread(l, (uint64_t)self.id, name, strnlen(name, sizeof name));
+    self.thread = locations_add_thread(l, (uint64_t)self.id, name, strnlen(name, sizeof name));
+    self.of = self.thread != LOCATION_DROPPED ? l : NULL; /* there may be memory the next time */
+}
+
+/* Names are set when a thread begins, mostly, and a call of the system for each would cost more than the
+ * rest of a short walk. */
+static uint32_t this_thread(struct locations *l) {
+    if (self.forks != forks || self.of != l || self.walks < WALKS_PER_NAME ||
+        self.walks % WALKS_PER_NAME == 0)
+        look_at_thread(l);
+    self.walks++;
+    return self.thread;
 }
 
 static size_t walk(struct pystack *s, PyThreadState *tstate, struct locations *l, uint32_t *locs,

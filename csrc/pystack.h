@@ -12,8 +12,8 @@
  * surrogates are question marks.
  *
  * Threads are known by their native id (threading.get_native_id()) and by the name that the system
- * has for them when the sample is taken: the program's, until somebody sets one; from 3.14 on,
- * threading does.  threading's own names can't be read from here; who reads the profile can ask for
+ * has for them, which is asked for at the first walks of each and now and then later: the program's,
+ * until somebody sets one; from 3.14 on, threading does.  threading's own names can't be read from here; who reads the profile can ask for
  * those of the native ids that live.
  *
  * A cache remembers the locations of instructions.  It is keyed by address, but code objects come

@@ -159,6 +159,25 @@ def test_name_of_the_thread(door):
     assert seen == [((seen[0][1], "sampled"), seen[0][1])]
 
 
+@pytest.mark.parametrize("walks", [1, 2, 10, 100])
+def test_name_that_is_set_later(door, walks):
+    """At once by a thread that has just begun, after a few walks by others."""
+    libc = pytest.importorskip("ctypes").CDLL(None)
+    seen = []
+
+    def work():
+        libc.prctl(15, b"young", 0, 0, 0)
+        seen.extend(door.walk(1)[1][1] for _ in range(walks))
+        libc.prctl(15, b"renamed", 0, 0, 0)
+        seen.extend(door.walk(1)[1][1] for _ in range(32))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert set(seen[:walks]) == {"young"} and seen[-1] == "renamed"
+    assert seen[walks] == "renamed" or walks > 10
+
+
 BIG = 1_000_000
 
 RECORDED = """
