@@ -65,9 +65,13 @@ void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uint
     behind = ga_min(behind, ga_max(GA_POPULATE_PAGES, npages)) - npages;
     if (h->memory_limit == UINT64_MAX)
         ahead = arena_released_from(&h->map, start + (npages << GA_PAGE_SHIFT), behind);
-    if (!os_populate(&h->os, (void *)start, (npages + ahead) << GA_PAGE_SHIFT))
+    uintptr_t next = start + (npages << GA_PAGE_SHIFT);
+    if (!os_populate(&h->os, (void *)start, (npages + ahead) << GA_PAGE_SHIFT)) {
+        if (ahead != 0) /* it may have got that far */
+            os_unused(&h->os, (void *)next, ahead << GA_PAGE_SHIFT);
         return;
-    arena_set_released(&h->map, start + (npages << GA_PAGE_SHIFT), ahead, false);
+    }
+    arena_set_released(&h->map, next, ahead, false);
     h->released -= (uint64_t)ahead << GA_PAGE_SHIFT;
 }
 

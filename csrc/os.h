@@ -39,7 +39,7 @@ bool os_map(struct os *os, void *p, size_t nbytes);
 bool os_used(struct os *os, void *p, size_t nbytes);
 bool os_unused(struct os *os, void *p, size_t nbytes);
 /* Backs Ready pages with memory at once, which takes half as long as one fault for each.  False: not
- * here (Linux 5.14), or no memory. */
+ * here (Linux 5.14), or no memory; the first of them may be backed all the same. */
 bool os_populate(struct os *os, void *p, size_t nbytes);
 /* Moves what is in [from, from + nbytes) to `to` by page tables, without touching it; both are Ready,
  * within one mapping of the kernel's each, and apart.  `from` is Prepared then.  False: not possible,

@@ -2,6 +2,7 @@
 #include "blocks.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- order, against the slow way ------------------------------------------------------------- */
 
@@ -334,6 +335,35 @@ static void test_limit_refused(void) {
     rig_close(&r);
 }
 
+/* ---- populating ----------------------------------------------------------------------------- */
+
+static bool is_backed(uintptr_t page) {
+    unsigned char there = 0;
+    CHECK_EQ(mincore((void *)page, os_page_size(), &there), 0);
+    return there & 1;
+}
+
+/* A page that nobody may write stops the system: what it has backed by then and is not in use counts as
+ * given back, and must be. */
+static void test_populated_half_way(void) {
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+    struct mheap *h = r.h;
+    spanclass_t spc = make_spanclass(size_to_class(64), false);
+    struct mspan *first = mheap_alloc(h, spc, false, false);
+    uintptr_t begin = mspan_end(first), wall = begin + 3 * GA_PAGE_SIZE;
+    CHECK_EQ(arena_released_from(&h->map, begin, 4), 4);
+    CHECK_EQ(mprotect((void *)wall, os_page_size(), PROT_NONE), 0);
+    struct mspan *s = mheap_alloc(h, spc, false, true);
+    CHECK_EQ(s->start_addr, begin);
+    CHECK_EQ(mprotect((void *)wall, os_page_size(), PROT_READ | PROT_WRITE), 0);
+    for (uintptr_t page = mspan_end(s); page < wall; page += os_page_size())
+        CHECK(!is_backed(page));
+    CHECK_EQ(arena_released_from(&h->map, mspan_end(s), 3), 3);
+    mheap_free(h, first);
+    mheap_free(h, s);
+    rig_close(&r);
+}
+
 int main(void) {
     struct rng rng;
     rng_seed(&rng, check_seed());
@@ -347,5 +377,6 @@ int main(void) {
     test_set_low();
     test_tight_keeps_nothing();
     test_limit_refused();
+    test_populated_half_way();
     return check_summary();
 }
