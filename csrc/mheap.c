@@ -86,7 +86,7 @@ static size_t released_pages(struct mheap *h, const struct mspan *s) {
     return arena_count_released(&h->map, s->start_addr, s->npages);
 }
 
-static void insert_free_locked(struct mheap *h, struct mspan *s) {
+void mheap_insert_free_locked(struct mheap *h, struct mspan *s) {
     s->state = MSPAN_FREE;
     s->scavenged = released_pages(h, s) == s->npages;
     if (s->scavenged)
@@ -119,7 +119,7 @@ static void coalesce_locked(struct mheap *h, struct mspan *s) {
         s->needzero |= after->needzero;
         dead_span_locked(h, after);
     }
-    insert_free_locked(h, s);
+    mheap_insert_free_locked(h, s);
 }
 
 static void add_piece_locked(struct mheap *h, struct arena_piece piece) {
@@ -174,7 +174,7 @@ static void split_off_locked(struct mheap *h, struct mspan *s, size_t npages, st
     rest->npages = s->npages - (uint32_t)npages;
     rest->needzero = s->needzero;
     s->npages = (uint32_t)npages;
-    insert_free_locked(h, rest);
+    mheap_insert_free_locked(h, rest);
 }
 
 /* Pages of a free run, out of the treap, come into use.  True: all of them read zero. */
@@ -228,7 +228,7 @@ struct mspan *mheap_take_run_locked(struct mheap *h, struct run_need need) {
         run->npages = (uint32_t)npages;
         run->needzero = s->needzero;
         s->npages = (uint32_t)lead;
-        insert_free_locked(h, s);
+        mheap_insert_free_locked(h, s);
     }
     if (use_pages_locked(h, run->start_addr, npages))
         run->needzero = 0; /* whatever the run was that it is cut from */
@@ -396,7 +396,7 @@ bool mheap_extend_locked(struct mheap *h, struct mspan *s, size_t npages) {
     } else {
         behind->start_addr += more << GA_PAGE_SHIFT;
         behind->npages -= (uint32_t)more;
-        insert_free_locked(h, behind);
+        mheap_insert_free_locked(h, behind);
     }
     use_pages_locked(h, end, more);
     s->npages = (uint32_t)npages;
@@ -418,57 +418,6 @@ bool mheap_cut_locked(struct mheap *h, struct mspan *s, size_t npages) {
     mheap_mark_active(h);
     coalesce_locked(h, tail);
     return true;
-}
-
-/* ---- giving back to the system --------------------------------------------------------------- */
-
-/* Where blocks were moved to, this is the time to let the kernel have one mapping again. */
-static bool give_back_locked(struct mheap *h, uintptr_t low, size_t npages) {
-    void *p = (void *)low;
-    size_t nbytes = npages << GA_PAGE_SHIFT;
-    if (!huge_renounce(&h->map, low, nbytes))
-        return false;
-    if (!arena_has_seams(&h->map, low, npages) || !os_renew(&h->os, p, nbytes))
-        return os_unused(&h->os, p, nbytes);
-    arena_set_mapping(&h->map, low, npages);
-    huge_renewed(&h->map, low, nbytes);
-    return true;
-}
-
-/* Whole pages of the system only: those may be larger than ours, and what is left over at the ends
- * shares them with neighbours.  Then a run goes back as a whole. */
-static bool highest_kept(struct mheap *h, const struct mspan *s, size_t max_pages, uintptr_t *low,
-                         uintptr_t *high) {
-    size_t os_page = os_page_size();
-    if (os_page <= GA_PAGE_SIZE)
-        return arena_highest_kept(&h->map, s->start_addr, mspan_end(s), max_pages, low, high);
-    *low = ga_align_up(s->start_addr, os_page);
-    *high = ga_align_down(mspan_end(s), os_page);
-    return *low < *high;
-}
-
-size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages) {
-    uintptr_t low, high;
-    if (s->scavenged || !highest_kept(h, s, max_pages, &low, &high))
-        return 0;
-    size_t npages = (high - low) >> GA_PAGE_SHIFT;
-    size_t fresh = npages - arena_count_released(&h->map, low, npages);
-    if (fresh == 0 || !give_back_locked(h, low, npages))
-        return 0;
-    treap_remove(&h->free, s);
-    arena_set_released(&h->map, low, npages, true);
-    h->released += (uint64_t)fresh << GA_PAGE_SHIFT;
-    insert_free_locked(h, s);
-    return fresh << GA_PAGE_SHIFT;
-}
-
-bool mheap_renounce_huge(struct mheap *h, uintptr_t addr, size_t nbytes) {
-    if (!huge_is_possible(&h->map, addr, nbytes))
-        return true;
-    mutex_lock(&h->lock);
-    bool done = huge_renounce(&h->map, addr, nbytes);
-    mutex_unlock(&h->lock);
-    return done;
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */

@@ -123,18 +123,22 @@ void mheap_free_locked(struct mheap *h, struct mspan *s, bool needzero);
 bool mheap_extend_locked(struct mheap *h, struct mspan *s, size_t npages);
 bool mheap_cut_locked(struct mheap *h, struct mspan *s, size_t npages);
 
-/* The pages of free span s that are not given back yet go back, the highest max_pages of them.
- * Returns the bytes: 0 also where the system refuses. */
-size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages);
-
-/* To be called before the pages of a span in use are given back or moved; false: they must not be. */
-bool mheap_renounce_huge(struct mheap *h, uintptr_t addr, size_t nbytes);
+/* ---- for mheap_scavenge.c ---- */
+/* s, which is in no list and no treap, becomes a free run as it is. */
+void mheap_insert_free_locked(struct mheap *h, struct mspan *s);
 
 /* ---- mheap_scavenge.c ----------------------------------------------------------------------- */
 
 /* npages from start are about to be written, which are still free, and released as far as they were,
  * and those behind them up to end may be next: backs all that in one go, or does nothing. */
 void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uintptr_t end);
+
+/* The pages of free span s that are not given back yet go back, the highest max_pages of them.
+ * Returns the bytes: 0 also where the system refuses. */
+size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages);
+
+/* To be called before the pages of a span in use are given back or moved; false: they must not be. */
+bool mheap_renounce_huge(struct mheap *h, uintptr_t addr, size_t nbytes);
 
 /* Gives all free runs back to the system.  Returns the bytes that were not given back before. */
 size_t mheap_free_os_memory(struct mheap *h);

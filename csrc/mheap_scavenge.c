@@ -41,6 +41,57 @@ uint64_t mheap_given_back(struct mheap *h) {
     return nbytes;
 }
 
+/* ---- giving back ---------------------------------------------------------------------------- */
+
+/* Where blocks were moved to, this is the time to let the kernel have one mapping again. */
+static bool give_back_locked(struct mheap *h, uintptr_t low, size_t npages) {
+    void *p = (void *)low;
+    size_t nbytes = npages << GA_PAGE_SHIFT;
+    if (!huge_renounce(&h->map, low, nbytes))
+        return false;
+    if (!arena_has_seams(&h->map, low, npages) || !os_renew(&h->os, p, nbytes))
+        return os_unused(&h->os, p, nbytes);
+    arena_set_mapping(&h->map, low, npages);
+    huge_renewed(&h->map, low, nbytes);
+    return true;
+}
+
+/* Whole pages of the system only: those may be larger than ours, and what is left over at the ends
+ * shares them with neighbours.  Then a run goes back as a whole. */
+static bool highest_kept(struct mheap *h, const struct mspan *s, size_t max_pages, uintptr_t *low,
+                         uintptr_t *high) {
+    size_t os_page = os_page_size();
+    if (os_page <= GA_PAGE_SIZE)
+        return arena_highest_kept(&h->map, s->start_addr, mspan_end(s), max_pages, low, high);
+    *low = ga_align_up(s->start_addr, os_page);
+    *high = ga_align_down(mspan_end(s), os_page);
+    return *low < *high;
+}
+
+size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages) {
+    uintptr_t low, high;
+    if (s->scavenged || !highest_kept(h, s, max_pages, &low, &high))
+        return 0;
+    size_t npages = (high - low) >> GA_PAGE_SHIFT;
+    size_t fresh = npages - arena_count_released(&h->map, low, npages);
+    if (fresh == 0 || !give_back_locked(h, low, npages))
+        return 0;
+    treap_remove(&h->free, s);
+    arena_set_released(&h->map, low, npages, true);
+    h->released += (uint64_t)fresh << GA_PAGE_SHIFT;
+    mheap_insert_free_locked(h, s);
+    return fresh << GA_PAGE_SHIFT;
+}
+
+bool mheap_renounce_huge(struct mheap *h, uintptr_t addr, size_t nbytes) {
+    if (!huge_is_possible(&h->map, addr, nbytes))
+        return true;
+    mutex_lock(&h->lock);
+    bool done = huge_renounce(&h->map, addr, nbytes);
+    mutex_unlock(&h->lock);
+    return done;
+}
+
 size_t mheap_free_os_memory(struct mheap *h) {
     size_t given = 0;
     mutex_lock(&h->lock);
