@@ -106,24 +106,27 @@ size_t mheap_free_os_memory(struct mheap *h) {
 
 /* ---- coming back ---------------------------------------------------------------------------- */
 
-/* Where huge pages come a fault backs far more by itself.  Pages behind what is used are kept from now
- * on, as if they had been in use; under a memory limit there is no room for such. */
-void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uintptr_t end) {
-    if (arena_released_from(&h->map, start, npages) != npages || h->map.huge_unasked ||
-        huge_is_possible(&h->map, start, npages << GA_PAGE_SHIFT))
-        return;
+static GA_NOINLINE void populate_locked(struct mheap *h, uintptr_t start, size_t npages,
+                                        uintptr_t end) {
+    uintptr_t next = start + (npages << GA_PAGE_SHIFT);
     size_t behind = (end - start) >> GA_PAGE_SHIFT, ahead = 0;
     behind = ga_min(behind, ga_max(GA_POPULATE_PAGES, npages)) - npages;
     if (h->memory_limit == UINT64_MAX)
-        ahead = arena_released_from(&h->map, start + (npages << GA_PAGE_SHIFT), behind);
-    uintptr_t next = start + (npages << GA_PAGE_SHIFT);
-    if (!os_populate(&h->os, (void *)start, (npages + ahead) << GA_PAGE_SHIFT)) {
-        if (ahead != 0) /* it may have got that far */
-            os_unused(&h->os, (void *)next, ahead << GA_PAGE_SHIFT);
-        return;
+        ahead = arena_released_from(&h->map, next, behind);
+    if (os_populate(&h->os, (void *)start, (npages + ahead) << GA_PAGE_SHIFT)) {
+        arena_set_released(&h->map, next, ahead, false);
+        h->released -= (uint64_t)ahead << GA_PAGE_SHIFT;
+    } else if (ahead != 0) { /* it may have got that far */
+        os_unused(&h->os, (void *)next, ahead << GA_PAGE_SHIFT);
     }
-    arena_set_released(&h->map, next, ahead, false);
-    h->released -= (uint64_t)ahead << GA_PAGE_SHIFT;
+}
+
+/* Where huge pages come a fault backs far more by itself.  Pages behind what is used are kept from
+ * now on, as if they had been in use; under a memory limit there is no room for such. */
+void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uintptr_t end) {
+    if (arena_released_from(&h->map, start, npages) == npages && !h->map.huge_unasked &&
+        !huge_is_possible(&h->map, start, npages << GA_PAGE_SHIFT))
+        populate_locked(h, start, npages, end);
 }
 
 /* ---- goal ----------------------------------------------------------------------------------- */
@@ -234,13 +237,16 @@ static void scavenge_down_to_locked(struct mheap *h, uint64_t nbytes) {
     }
 }
 
-void mheap_keep_limit_locked(struct mheap *h) {
-    if (GA_LIKELY(h->memory_limit == UINT64_MAX))
-        return;
+static GA_NOINLINE void keep_limit_locked(struct mheap *h) {
     scavenge_down_to_locked(h, h->memory_limit);
     uint64_t near = h->memory_limit / 100 * GA_TIGHT_PERCENT;
     uint64_t needed = mheap_ready_bytes_locked(h) - (kept_locked(h) << GA_PAGE_SHIFT);
     atomic_store_explicit(&h->tight, needed > near, memory_order_relaxed);
+}
+
+void mheap_keep_limit_locked(struct mheap *h) {
+    if (GA_UNLIKELY(h->memory_limit != UINT64_MAX))
+        keep_limit_locked(h);
 }
 
 uint64_t mheap_set_memory_limit(struct mheap *h, uint64_t nbytes) {
