@@ -124,7 +124,7 @@ def test_a_soak_on_stock_is_not_one_on_goalloc(python):
 
 
 def test_what_a_soak_calls_flat(matrix):
-    from soakstate import is_flat
+    from flat import is_flat
 
     mib = 1 << 20
     assert is_flat([n % 3 * mib + 40 * mib for n in range(40)])
@@ -147,3 +147,33 @@ def test_the_parts_of_what_is_held_are_all_of_it(matrix):
         m = heap.memstats()
         assert m.heap_released > 0
         assert sum(of_the_heap(m).values()) == m.sys - m.heap_released - m.heap_inuse_released
+
+
+def test_the_page_of_soaks(matrix):
+    """Two made-up runs: looks at the right minutes, and differences over the right time."""
+    mib = 1 << 20
+
+    def run(mode, **parts):
+        seen = [
+            {
+                "seconds": 60 * minute,
+                "requests": 1000 * minute,
+                "done": {"fork": minute, "interpreter": 2 * minute},
+                "resident": (100 + minute) * mib,
+                "blocks": 50_000 + 20 * minute,
+                "objects": 1,
+                **parts,
+            }
+            for minute in range(1, 31)
+        ]
+        return {"column": "3.11", "version": "3.11.7", "mode": mode, "flat": True, "seen": seen}
+
+    parts = dict.fromkeys(matrix.pages.soakpage.PARTS, mib)
+    page = matrix.pages.soakpage.page([run("launch", **parts), run("stock")], matrix.pages.table)
+    lines = page.splitlines()
+    assert "| 3.11 stock | 30 | 30,000 | 30 | 60 |  |  |  |  |  |" in lines
+    assert lines.index("| 3.11 stock | 105.0 | 115.0 | 130.0 |  |  |") < lines.index(
+        "| 3.11 launch | 105.0 | 115.0 | 130.0 |  |  |"
+    )
+    assert "| 3.11 launch |" + " 1.0 → 1.0 |" * 6 + " 117.0 → 129.0 | flat |" in lines
+    assert "| 3.11 stock | 50 | 500 | 10 | 512 |" in lines

@@ -1,4 +1,4 @@
-"""Makes docs/matrix.md and docs/cpython-suite.md of results/*.json.
+"""Makes docs/matrix.md, docs/cpython-suite.md and docs/soak.md of results/*.json.
 
     python tests/matrix/pages.py            write them
     python tests/matrix/pages.py --check    exit status 1 if they are not up to date
@@ -17,6 +17,7 @@ from typing import Any
 
 import place
 import rows
+import soakpage
 
 Results = dict[str, Any]
 
@@ -185,6 +186,7 @@ def suite(results: list[Results]) -> str:
 PAGES: dict[str, tuple[str, Callable[[list[Results]], str]]] = {
     "matrix.md": ("matrix", matrix),
     "cpython-suite.md": ("cpython", suite),
+    "soak.md": ("soak", lambda results: soakpage.page(results, table)),
 }
 
 

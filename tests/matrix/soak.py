@@ -11,8 +11,8 @@ a line: see soakstate.py.  At pace 1 it waits most of the time, so that others c
 --save keeps what was seen in results/.
 
 Exit status 0: nothing failed, and in the later half of the time no more is held beyond what lives than in
-the earlier half.  What lives is Python's own affair, which from 3.12 on leaks some with each interpreter;
-on stock, where what lives is not known, no judgement is made.
+the earlier half.  What lives is Python's own affair: 3.12 and 3.13 leave some behind with each interpreter.
+On stock, where what lives is not known, no judgement is made.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "programs"))
 
+import flat
 import goalloc
 import interps
 import place
@@ -278,13 +279,13 @@ def main(argv: list[str] | None = None) -> int:
         goalloc.check()
     for error in errors:
         print(error, file=sys.stderr)
-    flat = options.stock or soakstate.is_flat([state.beyond for state in seen])
+    steady = options.stock or flat.is_flat([state.beyond for state in seen])
     if options.save and not errors:
         path = place.RESULTS / f"soak-{place.column()}-{mode}.json"
-        place.save(path, {**about, "flat": flat, "seen": [state.record() for state in seen]})
+        place.save(path, {**about, "flat": steady, "seen": [state.record() for state in seen]})
     if not options.stock:
-        print("flat" if flat else "what is held beyond what lives has grown")
-    return 0 if flat and not errors else 1
+        print("flat" if steady else "what is held beyond what lives has grown")
+    return 0 if steady and not errors else 1
 
 
 if __name__ == "__main__":

@@ -26,8 +26,6 @@ from goalloc import _core
 from goalloc.heap import HeapView
 
 MIB = 1 << 20
-# Of what is held beyond what lives: more than this must not be added in the later half.
-SLACK = 16 * MIB
 
 
 @dataclass
@@ -94,10 +92,3 @@ def look(stock: bool, seconds: float, requests: int, done: dict[str, int]) -> St
         parts = of_the_heap(m)
         blocks += m.heap_objects
     return State(seconds, requests, dict(done), resident(), blocks, len(gc.get_objects()), **parts)
-
-
-def is_flat(held: list[int]) -> bool:
-    """Of what is held beyond what lives, at each report: the first quarter is for warming up."""
-    steady = held[len(held) // 4 :]
-    half = len(steady) // 2
-    return half == 0 or max(steady[half:]) <= max(steady[:half]) * 1.1 + SLACK
