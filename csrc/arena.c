@@ -27,8 +27,9 @@ void arena_map_scatter(struct arena_map *m, uint64_t seed) {
     rng_seed(&rng, seed);
     for (struct arena_hint *hint = m->hints; hint != NULL; hint = hint->next) {
         uint64_t random = (uint64_t)rng_next(&rng) << 32 | rng_next(&rng);
-        hint->addr = GA_ARENA_SCATTER_MIN +
-                     ga_align_down(random % (GA_ARENA_SCATTER_END - GA_ARENA_SCATTER_MIN), GA_ARENA_SIZE);
+        hint->addr =
+            GA_ARENA_SCATTER_MIN +
+            ga_align_down(random % (GA_ARENA_SCATTER_END - GA_ARENA_SCATTER_MIN), GA_ARENA_SIZE);
     }
 }
 
@@ -394,7 +395,8 @@ bool arena_highest_kept(const struct arena_map *m, uintptr_t addr, uintptr_t end
                         uintptr_t *low, uintptr_t *high) {
     uintptr_t at = end;
     while (at > addr && is_released(m, at - GA_PAGE_SIZE))
-        at -= (uintptr_t)(whole_word_released(m, addr, at - GA_PAGE_SIZE) ? 64 : 1) << GA_PAGE_SHIFT;
+        at -= (uintptr_t)(whole_word_released(m, addr, at - GA_PAGE_SIZE) ? 64 : 1)
+              << GA_PAGE_SHIFT;
     *high = at;
     while (at > addr && max_pages-- != 0 && !is_released(m, at - GA_PAGE_SIZE))
         at -= GA_PAGE_SIZE;

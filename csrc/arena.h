@@ -8,23 +8,25 @@
  *   pageclass   a byte per page: the span class of the small-object span on it, GA_PAGE_TINY, or 0
  *               (large object, free, manual, never used).  Two loads take free() from a pointer to
  *               its class.
- *   bitmap      the heap bitmap, a bit per 16 bytes: set on the first granule of each live block but
- *               those that have a special (special.h).
+ *   bitmap      the heap bitmap, a bit per 16 bytes: set on the first granule of each live block
+ *               but those that have a special (special.h).
  *               No division finds it, an interior pointer never finds a set bit.  Of the two halves
  *               bitmap[1] is for blocks that start 8 bytes into a granule: every other of class 1.
- *   spans       a pointer per page.  Go's rule: a span in use or manual, every page; a free span, its
- *               first and last page only (inner entries are stale); never used, NULL.
+ *   spans       a pointer per page.  Go's rule: a span in use or manual, every page; a free span,
+ *               its first and last page only (inner entries are stale); never used, NULL.
  *   released    a bit per page: free, and given back to the system.
- *   seam        a bit per page: a mapping of the kernel's may begin here, other than at the start of
- *               an arena.  os_move makes them, os_renew removes them, and os_move wants to know them.
+ *   seam        a bit per page: a mapping of the kernel's may begin here, other than at the start
+ *               of an arena.  os_move makes them, os_renew removes them, and os_move wants to know
+ *               them.
  *   huge        a bit per GA_HUGE_SIZE: the kernel may make it a huge page (huge.h).
  *   page_in_use a bit on the first page of each span in use.
  *   page_was    a byte per page of a freed span: what it was, to name a misuse exactly.
  *
  * Layouts.  Sparse (Go 1.11+): arenas wherever hints find room, the arrays inside heap_arena.
- * Linear (Go <= 1.10): one reservation `spans | pageclass | page_was | bitmap[1] | bitmap[0] | gap | arena`;
- * the arrays of all arenas are slices of it, one subtraction finds an entry, the bitmap grows down
- * from the gap.  When the reservation can't be had or is full, sparse arenas take over.
+ * Linear (Go <= 1.10): one reservation `spans | pageclass | page_was | bitmap[1] | bitmap[0]
+ * | gap | arena`; the arrays of all arenas are slices of it, one subtraction finds an entry, the
+ * bitmap grows down from the gap.  When the reservation can't be had or is full, sparse arenas take
+ * over.
  *
  * Lock: mheap.lock to change the map; reading needs none (entries are published with release and
  * never taken back while the heap lives). */
@@ -78,7 +80,8 @@ struct linear_window {
     size_t mapped;   /* bytes from start whose tables are there */
     uint8_t *pageclass, *page_was;
     struct mspan **spans;
-    uint64_t *bitmap_end[2]; /* word i of the window is bitmap_end[][-1 - i]; nothing of ours, and no
+    uint64_t
+        *bitmap_end[2]; /* word i of the window is bitmap_end[][-1 - i]; nothing of ours, and no
                               * access, is in the GA_LINEAR_GAP bytes between [0] and start */
     void *memory;
     size_t nbytes;
@@ -140,8 +143,8 @@ GA_INLINE bool heap_bits_live(const struct heap_arena *ha, uintptr_t addr) {
     return __atomic_load_n(heap_bits_word(ha, addr), __ATOMIC_RELAXED) & heap_bits_mask(addr);
 }
 /* One bit of a word of the heap bitmap, the one of `granule`, an address / 16 of which only the low
- * six bits count.  shared: others may be changing other bits of the word right now.  Written so that
- * x86 compilers make one bit instruction of each step. */
+ * six bits count.  shared: others may be changing other bits of the word right now.  Written so
+ * that x86 compilers make one bit instruction of each step. */
 GA_INLINE void heap_word_set(uint64_t *w, uintptr_t granule, bool shared) {
     uint64_t bit = (uint64_t)1 << (granule & 63);
     if (shared)

@@ -12,7 +12,8 @@
 #define LOAD_WINDOW 10000000u /* ns over which the load is measured */
 #define GONE_YIELDS 10000 /* times to yield until a thread that has been joined is gone */
 #define AFTER_FORK 10000000u   /* ns: CPython counts threads only then */
-#define YOUNG 30000000u /* ns from the start: most programs that are still there by then stay for long, */
+/* ns from the start: most programs that are still there by then stay for long, */
+#define YOUNG 30000000u
 #define YOUNG_BYTES (8 * GA_MIB) /* and while the heap is that small there is little to give back */
 #define AFTER_FAILURE 1000000000u /* ns until a thread that could not be had is tried for again */
 
@@ -117,8 +118,8 @@ static bool create(void) {
     return ok;
 }
 
-/* To start a thread, and to end a process that has one, takes longer than much of what a short program
- * does. */
+/* To start a thread, and to end a process that has one, takes longer than much of what a short
+ * program does. */
 static bool is_young(const struct mheap *h) {
     uint64_t until = atomic_load_explicit(&bg.young_until, memory_order_relaxed);
     return until != 0 && os_nanotime() < until &&
@@ -129,7 +130,8 @@ static void wake(struct mheap *h) {
     if (atomic_load(&h->scavenger->delay) == GA_SCAVENGE_NEVER)
         return;
     if (is_young(h)) {
-        atomic_store_explicit(&h->active, false, memory_order_relaxed); /* the next free asks again */
+        /* the next free asks again */
+        atomic_store_explicit(&h->active, false, memory_order_relaxed);
         return;
     }
     mutex_lock(&bg.lock);

@@ -11,7 +11,8 @@
 #define GA_INLINE static inline __attribute__((always_inline))
 #define GA_NOINLINE __attribute__((noinline))
 #define GA_COLD __attribute__((cold, noinline))
-/* On a declaration: reached without the global offset table, which -fvisibility does not give it. */
+/* On a declaration: reached without the global offset table, which -fvisibility does not give
+ * it. */
 #define GA_HIDDEN __attribute__((visibility("hidden")))
 #define GA_ALIGNED(n) __attribute__((aligned(n)))
 

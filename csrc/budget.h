@@ -1,7 +1,8 @@
 /* budget: memory of our own that must stay below a bound: what the heap profile is made of.
  *
  * `used` is what has been taken and not given back, in bytes; it never exceeds `cap`.
- * Lock: none; `used` is atomic.  Failure: NULL, nothing changed; the caller counts what it drops. */
+ * Lock: none; `used` is atomic.  Failure: NULL, nothing changed; the caller counts what it
+ * drops. */
 #ifndef GA_BUDGET_H
 #define GA_BUDGET_H
 

@@ -1,9 +1,9 @@
 /* check: inspect_check, which proves every invariant of a heap.
  *
- * It stops the caches, locks the heap and walks: the arenas' spans, the treap, each central's lists,
- * each cache's stores, the heap bitmap, the counters.  Slots in stores are found twice or live by
- * marking them in the heap bitmap for a moment.  The first thing that does not hold is described;
- * spans and treap throw from their own checks.
+ * It stops the caches, locks the heap and walks: the arenas' spans, the treap, each central's
+ * lists, each cache's stores, the heap bitmap, the counters.  Slots in stores are found twice or
+ * live by marking them in the heap bitmap for a moment.  The first thing that does not hold is
+ * described; spans and treap throw from their own checks.
  * Locks: as inspect.c. */
 #include <stdarg.h>
 #include <stdio.h>

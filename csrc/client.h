@@ -1,11 +1,12 @@
-/* client: tells a tool that watches every access what a block of ours is, so that it sees a use after
- * free inside our spans as it does with malloc.
+/* client: tells a tool that watches every access what a block of ours is, so that it sees a use
+ * after free inside our spans as it does with malloc.
  *
  *   GA_CLIENT_ASAN      AddressSanitizer: free slots and pages are poisoned
- *   GA_CLIENT_VALGRIND  memcheck: blocks are known with their stacks, and undefined when they are new
+ *   GA_CLIENT_VALGRIND  memcheck: blocks are known with their stacks, and undefined when they are
+ *                       new
  *
- * Without either, which is how a release is built, all of this is nothing.  Blocks are whole slots: an
- * overflow that stays in its slot is for GOALLOC_DEBUG to find.  No state, no locks. */
+ * Without either, which is how a release is built, all of this is nothing.  Blocks are whole slots:
+ * an overflow that stays in its slot is for GOALLOC_DEBUG to find.  No state, no locks. */
 #ifndef GA_CLIENT_H
 #define GA_CLIENT_H
 

@@ -39,7 +39,8 @@
 #define GA_ARENA_HINT_BASE ((uintptr_t)0xc0 << 32)
 #endif
 #define GA_ARENA_HINT_STEP ((uintptr_t)1 << 40)
-#define GA_ARENA_SCATTER_MIN ((uintptr_t)1 << 36) /* where arenas at random places are: above what */
+/* where arenas at random places are: above what */
+#define GA_ARENA_SCATTER_MIN ((uintptr_t)1 << 36)
 #if defined(__aarch64__)                         /* programs get, below where the kernel maps */
 #define GA_ARENA_SCATTER_END ((uintptr_t)1 << 38)
 #else
@@ -62,15 +63,18 @@
 #define GA_STORE_CAP 1280        /* slots that a store of an interpreter's cache can grow to */
 #define GA_STORE_CAP_THREAD 256  /* the same for a thread's cache: there may be many of them ... */
 #define GA_STORE_CAP_THREAD_BYTES (256 * GA_KIB) /* ... so its stores have a cap of bytes too */
-#define GA_STORE_LIMIT_BYTES (64 * GA_KIB) /* a store starts with at most this many bytes of slots */
+/* a store starts with at most this many bytes of slots */
+#define GA_STORE_LIMIT_BYTES (64 * GA_KIB)
 #define GA_STORE_LIMIT_MIN 8               /* ... but never with fewer slots than this */
 #define GA_STORE_LIMIT_MAX 256             /* ... nor with more */
 #define GA_STORE_BATCH_MAX 256             /* slots of one refill */
 
-#define GA_CENTRAL_KEEP_BYTES (64 * GA_KIB) /* empty spans that a central keeps before it gives back */
+/* empty spans that a central keeps before it gives back */
+#define GA_CENTRAL_KEEP_BYTES (64 * GA_KIB)
 #define GA_CENTRAL_FILLS 8 /* lists of spans with room, by how full they are */
 
-#define GA_POPULATE_PAGES 4 /* backed by one call where a class of small slots takes span after span */
+/* backed by one call where a class of small slots takes span after span */
+#define GA_POPULATE_PAGES 4
 
 #define GA_SCAVENGE_DELAY_DEFAULT 1000000000u /* ns that memory must have been spare for */
 #define GA_SCAVENGE_TICKS 8          /* ticks that make up a delay: how finely time is seen */
@@ -89,16 +93,22 @@
 
 #define GA_HUGE_SHIFT 21 /* 2 MiB: a huge page of x86-64, and of aarch64 with pages of 4 KiB */
 #define GA_HUGE_SIZE ((size_t)1 << GA_HUGE_SHIFT)
-#define GA_DENSE_PAGES 12 /* growth for so few is for objects that fill it: no class has longer spans */
-#define GA_HUGE_HEAP_MIN (128 * GA_MIB) /* in use: what the last huge page has too much is below 2 % */
+/* growth for so few is for objects that fill it: no class has longer spans */
+#define GA_DENSE_PAGES 12
+/* in use: what the last huge page has too much is below 2 % */
+#define GA_HUGE_HEAP_MIN (128 * GA_MIB)
 
-#define GA_MOVE_MIN (1 * GA_MIB) /* bytes; from here on moving page tables is far cheaper than copying */
-#define GA_GROW_ROOM 2 /* times its size: room to look for behind a block that grows, and may again */
-#define GA_SEAMS_MAX 8192 /* moves leave mappings behind, and a process has 65530 (vm.max_map_count) */
+/* bytes; from here on moving page tables is far cheaper than copying */
+#define GA_MOVE_MIN (1 * GA_MIB)
+/* times its size: room to look for behind a block that grows, and may again */
+#define GA_GROW_ROOM 2
+/* moves leave mappings behind, and a process has 65530 (vm.max_map_count) */
+#define GA_SEAMS_MAX 8192
 
 #define GA_PROFILE_THREADS_MAX 1000 /* told apart */
 #define GA_PROFILE_FRAMES_MAX 128 /* of a stack; what lies deeper is cut off and marked */
-#define GA_PROFILE_MEMORY_MAX (128 * GA_MIB) /* bytes that the profile may take for its own structures */
+/* bytes that the profile may take for its own structures */
+#define GA_PROFILE_MEMORY_MAX (128 * GA_MIB)
 #define GA_SAMPLE_RATE_MAX ((uint64_t)1 << 50) /* so that no distance overflows */
 #define GA_DEBUG_CHECK_EVERY 100000 /* operations: a check of a whole heap takes milliseconds */
 

@@ -93,9 +93,10 @@ static void expect_canary(const struct sealed *b, const char *found) {
                  domain_name(b->domain), (void *)b->addr, b->size, b->size + i, found);
 }
 
-/* b waits or is free, and was written to.  If its first byte was, and the seal in front of it too, then by
- * what ran from there to here, and who had b is not to blame. */
-static void expect_seal_in_front(const struct debugger *d, const struct sealed *b, const char *found) {
+/* b waits or is free, and was written to.  If its first byte was, and the seal in front of it too,
+ * then by what ran from there to here, and who had b is not to blame. */
+static void expect_seal_in_front(const struct debugger *d, const struct sealed *b,
+                                 const char *found) {
     struct mspan *s = mheap_span_of_heap(d->h, b->addr);
     if (s == NULL || b->addr == s->start_addr || *(uint8_t *)b->addr == DEBUG_DEAD)
         return;
@@ -103,12 +104,14 @@ static void expect_seal_in_front(const struct debugger *d, const struct sealed *
     if (front.valid ||
         (front.blank && !heap_bits_live(arena_of(&d->h->map, front.addr), front.addr)))
         return;
-    ga_throw("overflow of the block at %p, or underflow of the next one, over its size (a slot of %zu "
-             "bytes), found %s", (void *)front.addr, front.usable, found);
+    ga_throw(
+        "overflow of the block at %p, or underflow of the next one, over its size (a slot of %zu "
+        "bytes), found %s",
+        (void *)front.addr, front.usable, found);
 }
 
-/* In what is not ours any more (in_heap), a page of the system that is zero may have been given back;
- * it can't be the last, which has the seal. */
+/* In what is not ours any more (in_heap), a page of the system that is zero may have been given
+ * back; it can't be the last, which has the seal. */
 static void expect_dead(const struct debugger *d, const struct sealed *b, bool in_heap,
                         const char *found) {
     uintptr_t end = b->addr + b->usable - SEAL_BYTES;
@@ -164,18 +167,22 @@ void *debug_memalign(struct debugger *d, struct mcache *c, size_t align, size_t 
     if (size > PTRDIFF_MAX - OVERHEAD)
         return NULL;
     bool noscan = domain == DOMAIN_RAW || domain == DOMAIN_API;
-    return dress(d, ga_memalign(d->h, c, align, size + OVERHEAD, noscan), size, domain, DEBUG_FRESH);
+    return dress(d, ga_memalign(d->h, c, align, size + OVERHEAD, noscan), size, domain,
+                 DEBUG_FRESH);
 }
 
 /* ---- the ring ------------------------------------------------------------------------------- */
 
-/* p waits in a ring.  Its seal also breaks when the block behind it is written to before its start. */
+/* p waits in a ring.  Its seal also breaks when the block behind it is written to before its
+ * start. */
 static void expect_waiting(const struct debugger *d, void *p, const char *found) {
     struct sealed b = find(d, p);
     if (!b.valid || !b.freed) {
         expect_seal_in_front(d, &b, found);
-        ga_throw("write after free to the block at %p, or underflow of the next one, over its seal (a "
-                 "slot of %zu bytes), found %s", p, b.usable, found);
+        ga_throw(
+            "write after free to the block at %p, or underflow of the next one, over its seal (a "
+            "slot of %zu bytes), found %s",
+            p, b.usable, found);
     }
     expect_dead(d, &b, false, found);
 }
@@ -236,8 +243,10 @@ static struct sealed expect_live(struct debugger *d, struct mcache *c, void *p,
             domain_throw("mem or obj", p, domain, call);
         if (why != MISUSE_NONE)
             misuse_throw(d->h, why, call == CALL_FREE ? "free" : "realloc", p);
-        ga_throw("overflow of the block at %p, or underflow of the next one, over its size (a slot of "
-                 "%zu bytes), found by %s", p, b.usable, function);
+        ga_throw(
+            "overflow of the block at %p, or underflow of the next one, over its size (a slot of "
+            "%zu bytes), found by %s",
+            p, b.usable, function);
     }
     if (b.freed && call == CALL_FREE)
         ga_throw("double free of %p (%s block of %zu bytes, now by %s)", p, domain_name(b.domain),
@@ -303,8 +312,10 @@ static void check_span(struct debugger *d, const struct mspan *s) {
             continue;
         struct sealed b = read_seal(d, addr, s->elemsize);
         if (!b.valid)
-            ga_throw("overflow of the block at %p, or underflow of the next one, over its size (a slot "
-                     "of %zu bytes), found by check", (void *)addr, s->elemsize);
+            ga_throw(
+                "overflow of the block at %p, or underflow of the next one, over its size (a slot "
+                "of %zu bytes), found by check",
+                (void *)addr, s->elemsize);
         if (!b.freed)
             expect_canary(&b, "check");
     }

@@ -6,14 +6,15 @@
  *     | the block | forbidden bytes ...... | seal             |
  *
  * The forbidden bytes, at least 8, must stay as they are.  The seal holds n, the domain and whether
- * the block lives, and a checksum over those, the address and a secret: what overwrites it is known to
- * have, and what lies about in a slot that never was one does not pass for it.  Fresh memory is filled;
- * so is freed memory, which then waits in a ring before its slot may be used again.  Ring, slots that
- * come out of it and slots that go out again are looked at for writes after the free.
+ * the block lives, and a checksum over those, the address and a secret: what overwrites it is known
+ * to have, and what lies about in a slot that never was one does not pass for it.  Fresh memory is
+ * filled; so is freed memory, which then waits in a ring before its slot may be used again.  Ring,
+ * slots that come out of it and slots that go out again are looked at for writes after the free.
  *
  * Bytes are those of CPython's own debug hooks, which people know when they see them.
  *
- * Every function takes a cache that the caller has entered, and throws at the first thing that is wrong.
+ * Every function takes a cache that the caller has entered, and throws at the first thing that is
+ * wrong.
  * Lock: debugger.lock for the rings. */
 #ifndef GA_DEBUG_H
 #define GA_DEBUG_H

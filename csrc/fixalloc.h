@@ -21,8 +21,8 @@ struct fixalloc {
     bool zero;
 };
 
-void fixalloc_init(struct fixalloc *f, size_t size, size_t align, struct persistentalloc *persistent,
-                   _Atomic uint64_t *stat);
+void fixalloc_init(struct fixalloc *f, size_t size, size_t align,
+                   struct persistentalloc *persistent, _Atomic uint64_t *stat);
 void *fixalloc_alloc(struct fixalloc *f);
 void fixalloc_free(struct fixalloc *f, void *p);
 

@@ -6,24 +6,24 @@
  *     ...
  *     goalloc_free(x);
  *
- * Nothing is linked: the functions come through a capsule, so there is one heap, whoever uses it.  It
- * serves whether goalloc is installed under Python or not; a block may outlive both install and
+ * Nothing is linked: the functions come through a capsule, so there is one heap, whoever uses it.
+ * It serves whether goalloc is installed under Python or not; a block may outlive both install and
  * uninstall.
  *
  * Rules
- *   - Any thread may call anything but goalloc_import at any time, with or without the GIL, and free
- *     or resize what another thread made.  Only goalloc_import needs a thread state.
+ *   - Any thread may call anything but goalloc_import at any time, with or without the GIL, and
+ *     free or resize what another thread made.  Only goalloc_import needs a thread state.
  *   - A size of 0 is served as 1.  Sizes above PTRDIFF_MAX, products that overflow and an exhausted
  *     system give NULL; no exception is set, and the block that was to be resized is as it was.
- *   - A block is aligned to 16, or if it is noscan and smaller than that, to the largest power of two
- *     that is not above its size.
+ *   - A block is aligned to 16, or if it is noscan and smaller than that, to the largest power of
+ *     two that is not above its size.
  *   - Blocks go back by goalloc_free or goalloc_realloc only.  A pointer that is no live block ends
  *     the process with one line that says what it is (docs/security.md).
- *   - noscan: you promise that the block holds no pointers; requests below 16 bytes may then share a
- *     slot.  goalloc_realloc makes an ordinary block of it, goalloc_realloc_noscan a noscan one.
+ *   - noscan: you promise that the block holds no pointers; requests below 16 bytes may then share
+ *     a slot.  goalloc_realloc makes an ordinary block of it, goalloc_realloc_noscan a noscan one.
  *
- * The ABI has a version.  goalloc_import compares it and raises ImportError when this header and the
- * goalloc at hand don't fit; functions added at the end of the table keep the version. */
+ * The ABI has a version.  goalloc_import compares it and raises ImportError when this header and
+ * the goalloc at hand don't fit; functions added at the end of the table keep the version. */
 #ifndef GOALLOC_H
 #define GOALLOC_H
 
@@ -59,10 +59,11 @@ static inline int goalloc_import(void) {
     if (api == NULL)
         return -1;
     if (api->abi_version != GOALLOC_ABI_VERSION) {
-        PyErr_Format(PyExc_ImportError,
-                     "this module was built for version %u of goalloc's C API, and the goalloc that "
-                     "is installed has version %u: build it again with that one",
-                     (unsigned)GOALLOC_ABI_VERSION, api->abi_version);
+        PyErr_Format(
+            PyExc_ImportError,
+            "this module was built for version %u of goalloc's C API, and the goalloc that "
+            "is installed has version %u: build it again with that one",
+            (unsigned)GOALLOC_ABI_VERSION, api->abi_version);
         return -1;
     }
     if (api->nbytes < sizeof *api) {
@@ -96,7 +97,8 @@ static inline void goalloc_free(void *p) { goalloc_api->free(p); }
 static inline void *goalloc_aligned_alloc(size_t align, size_t size) {
     return goalloc_api->aligned_alloc(align, size);
 }
-/* Bytes that may be used from p on, at least what was asked for; 0: p is no live block of this API. */
+/* Bytes that may be used from p on, at least what was asked for; 0: p is no live block of this
+ * API. */
 static inline size_t goalloc_usable_size(const void *p) { return goalloc_api->usable_size(p); }
 /* Does p point into goalloc's heap, wherever in it, and whosever that memory is? */
 static inline int goalloc_is_ours(const void *p) { return goalloc_api->is_ours(p); }

@@ -1,9 +1,9 @@
 /* See goalloc.h, which other extensions include, and goalloc_api.h.
  *
- * Callers are as those of the raw domain: any thread, GIL or not.  So they use the cache of the thread,
- * whose classes are all noscan: an ordinary block differs from a noscan one by never being a part of
- * a tiny block.  Caches are closed while Python is not served by goalloc after an uninstall; the orphan
- * cache, which is under a lock, serves then.
+ * Callers are as those of the raw domain: any thread, GIL or not.  So they use the cache of the
+ * thread, whose classes are all noscan: an ordinary block differs from a noscan one by never being
+ * a part of a tiny block.  Caches are closed while Python is not served by goalloc after an
+ * uninstall; the orphan cache, which is under a lock, serves then.
  *
  * Lock: that of the orphan cache, where it is used. */
 #include "goalloc_api.h"
@@ -150,7 +150,8 @@ static size_t api_usable_size(const void *p) {
     enum misuse why;
     struct mcache *c = thread_enter_slow();
     size_t size = ga_usable_size(heap, c, (void *)p, &why);
-    bool told = size == 0 || s->tiny_parts == NULL || tiny_part_size(&c->tiny, s, (uintptr_t)p) != 0;
+    bool told =
+        size == 0 || s->tiny_parts == NULL || tiny_part_size(&c->tiny, s, (uintptr_t)p) != 0;
     thread_leave_slow(c);
     return told ? size : stopped_part_size(s, p);
 }

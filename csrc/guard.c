@@ -68,7 +68,8 @@ bool guard_wants(struct guards *g) {
     g->told |= tell;
     mutex_unlock(&g->lock);
     if (tell)
-        ga_say("goalloc: warning: %zu guarded blocks live, half of what there is room for: of the blocks "
+        ga_say("goalloc: warning: %zu guarded blocks live, half of what there is room for: of the "
+               "blocks "
                "to be guarded only one in %u is now; a larger GOALLOC_GUARD leaves more room",
                (size_t)atomic_load(&g->nlive), 1u << step);
     return wanted;
@@ -123,8 +124,8 @@ static struct guard_slot *expect_live(struct guards *g, void *p, enum ga_domain 
     if (s->state == GUARD_UNUSED)
         guard_throw(g, NULL, "%s of unallocated pointer %p (in guarded memory)", op, p);
     if ((uintptr_t)p != s->p)
-        guard_throw(g, s, "%s of interior pointer %p (guarded %s block %p of %zu bytes)", op, p, whose,
-                    (void *)s->p, s->size);
+        guard_throw(g, s, "%s of interior pointer %p (guarded %s block %p of %zu bytes)", op, p,
+                    whose, (void *)s->p, s->size);
     if (s->state == GUARD_FREED && call == CALL_FREE)
         guard_throw(g, s, "double free of %p (guarded %s block of %zu bytes, now by %s)", p, whose,
                     s->size, domain_function(domain, call));
@@ -150,7 +151,8 @@ static uintptr_t first_changed(uintptr_t from, uintptr_t to) {
     return from;
 }
 
-static void expect_filled(const struct guards *g, const struct guard_slot *s, const char *function) {
+static void expect_filled(const struct guards *g, const struct guard_slot *s,
+                          const char *function) {
     uintptr_t start, end, limit = s->p + s->size;
     pages_of(g, s, &start, &end);
     uintptr_t behind = first_changed(limit, end), before = first_changed(start, s->p);
@@ -158,8 +160,9 @@ static void expect_filled(const struct guards *g, const struct guard_slot *s, co
         guard_throw(g, s, "overflow of %s block %p of %zu bytes at byte %zu, found by %s",
                     domain_name(s->domain), (void *)s->p, s->size, behind - s->p, function);
     if (before != s->p)
-        guard_throw(g, s, "underflow of %s block %p of %zu bytes, %zu bytes before its start, found by %s",
-                    domain_name(s->domain), (void *)s->p, s->size, s->p - before, function);
+        guard_throw(
+            g, s, "underflow of %s block %p of %zu bytes, %zu bytes before its start, found by %s",
+            domain_name(s->domain), (void *)s->p, s->size, s->p - before, function);
 }
 
 void guard_free(struct guards *g, void *p, enum ga_domain domain, enum ga_call call) {

@@ -6,17 +6,17 @@
  *       block ....... no access                no access ....... block
  *
  * A block stands, in turn, at the end of its slot, so that what runs over its end faults, or at the
- * start, so that what comes before it does.  What is left of its pages is filled, and looked at when it
- * is freed.  Only the pages of a live block are accessible.  Freed, they are withdrawn, and the slot
- * goes to the end of a queue: it is used again as late as can be, and until then whoever touches the
- * block faults.
+ * start, so that what comes before it does.  What is left of its pages is filled, and looked at
+ * when it is freed.  Only the pages of a live block are accessible.  Freed, they are withdrawn, and
+ * the slot goes to the end of a queue: it is used again as late as can be, and until then whoever
+ * touches the block faults.
  *
- * A live block cannot leave its slot, and programs begin with many that stay.  So the fuller the pool, the
- * fewer come in: with each of its GA_GUARD_STEPS parts that is taken, half as many.  A pool that the first
- * blocks of a program could fill would guard none of the later ones.
+ * A live block cannot leave its slot, and programs begin with many that stay.  So the fuller the
+ * pool, the fewer come in: with each of its GA_GUARD_STEPS parts that is taken, half as many.  A
+ * pool that the first blocks of a program could fill would guard none of the later ones.
  *
- * free and realloc know the blocks of a pool by their address.  A fault in it is told by the block, and
- * by where it was made and freed (guard_fault.c).
+ * free and realloc know the blocks of a pool by their address.  A fault in it is told by the block,
+ * and by where it was made and freed (guard_fault.c).
  *
  * Lock: guards.lock for the queue and the slots; a fault is told without. */
 #ifndef GA_GUARD_H

@@ -1,17 +1,18 @@
 /* The other half of guard.h: faults in the pool, told in a signal handler.
  *
- * Faulthandler and others have handlers of their own.  Ours is set on top of whatever is there, again
- * if somebody else is found there when a block is made; it keeps faults in the pool, and passes
- * the others on, as the system would: the handler below may jump out of it, or mend the fault and
- * return, or restore what it saved and raise the signal again, or return to have the fault again.
+ * Faulthandler and others have handlers of their own.  Ours is set on top of whatever is there,
+ * again if somebody else is found there when a block is made; it keeps faults in the pool, and
+ * passes the others on, as the system would: the handler below may jump out of it, or mend the
+ * fault and return, or restore what it saved and raise the signal again, or return to have the
+ * fault again.
  *
  * What it saved may be ours.  So each time ours goes on top it is another function, a level, which
  * knows what was there before it: what is restored is a lower level, and this ends at the default.
  *
  * Whoever has come after the last block was made is called first.  If he hands on we tell then.
  *
- * Async-signal-safe: it reads and writes to stderr.  Lock: none; `watched` and the levels change while
- * a block is made, with the pool's lock held. */
+ * Async-signal-safe: it reads and writes to stderr.  Lock: none; `watched` and the levels change
+ * while a block is made, with the pool's lock held. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -24,7 +25,8 @@
 
 static struct guards *watched;
 static struct sigaction before[LEVELS];
-static unsigned nlevels; /* in use: each was put on top of the one before it, and of somebody else */
+/* in use: each was put on top of the one before it, and of somebody else */
+static unsigned nlevels;
 
 /* ---- telling -------------------------------------------------------------------------------- */
 
@@ -74,14 +76,15 @@ static _Noreturn void tell_fault(const struct guards *g, uintptr_t addr, const c
     const char *whose = domain_name(s->domain);
     void *p = (void *)s->p;
     if (s->state == GUARD_FREED)
-        guard_throw(g, s, "use after free of %s block %p of %zu bytes: %s %p, %s%zu", whose, p, s->size,
-                    access, at, addr < s->p ? "at byte -" : "at byte ",
+        guard_throw(g, s, "use after free of %s block %p of %zu bytes: %s %p, %s%zu", whose, p,
+                    s->size, access, at, addr < s->p ? "at byte -" : "at byte ",
                     addr < s->p ? s->p - addr : addr - s->p);
     if (addr < s->p)
-        guard_throw(g, s, "underflow of %s block %p of %zu bytes: %s %p, %zu bytes before its start",
+        guard_throw(g, s,
+                    "underflow of %s block %p of %zu bytes: %s %p, %zu bytes before its start",
                     whose, p, s->size, access, at, s->p - addr);
-    guard_throw(g, s, "overflow of %s block %p of %zu bytes: %s %p, %zu bytes behind its end", whose, p,
-                s->size, access, at, addr - (s->p + s->size));
+    guard_throw(g, s, "overflow of %s block %p of %zu bytes: %s %p, %zu bytes behind its end",
+                whose, p, s->size, access, at, addr - (s->p + s->size));
 }
 
 /* ---- the handler ---------------------------------------------------------------------------- */
@@ -96,7 +99,8 @@ static const char *access_of(void *context) {
 #endif
 }
 
-/* Where this thread had its last fault: of a signal that was sent, which may be a fault handed on. */
+/* Where this thread had its last fault: of a signal that was sent, which may be a fault handed
+ * on. */
 static const void *last_fault(void *context) {
     const ucontext_t *c = context;
 #if defined(__x86_64__)
@@ -131,7 +135,8 @@ static void take_default(int number, const siginfo_t *info) {
         raise(number);
 }
 
-/* As the system does it, but for the stack.  What is blocked meanwhile ends with our own handler. */
+/* As the system does it, but for the stack.  What is blocked meanwhile ends with our own
+ * handler. */
 static void call(struct sigaction *a, int number, siginfo_t *info, void *context) {
     struct sigaction next = *a;
     if (!(next.sa_flags & SA_NODEFER))
@@ -166,8 +171,8 @@ static void on_fault_1(int n, siginfo_t *info, void *context) { on_fault(1, n, i
 static void on_fault_2(int n, siginfo_t *info, void *context) { on_fault(2, n, info, context); }
 static void on_fault_3(int n, siginfo_t *info, void *context) { on_fault(3, n, info, context); }
 
-static void (*const on_level[LEVELS])(int, siginfo_t *, void *) = {on_fault_0, on_fault_1, on_fault_2,
-                                                                   on_fault_3};
+static void (*const on_level[LEVELS])(int, siginfo_t *, void *) = {on_fault_0, on_fault_1,
+                                                                   on_fault_2, on_fault_3};
 
 /* LEVELS: it is somebody else's. */
 static unsigned level_of(const struct sigaction *a) {

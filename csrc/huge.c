@@ -32,7 +32,8 @@ size_t huge_grow_unit(const struct arena_map *m, bool dense, uint64_t bytes_in_u
     return asked ? GA_HUGE_SIZE : GA_HEAP_GROW_MIN;
 }
 
-/* Advice makes mappings of its own: they begin at seams.  Where all may be huge it changes nothing. */
+/* Advice makes mappings of its own: they begin at seams.  Where all may be huge it changes
+ * nothing. */
 void huge_grown(struct arena_map *m, struct arena_piece piece, size_t unit) {
     if (piece.nbytes == 0 || m->huge_unasked)
         return;

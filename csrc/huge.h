@@ -1,14 +1,14 @@
 /* huge: where the kernel backs the heap with huge pages, and where no longer.
  *
  * Asked for (GOALLOC_HUGE_PAGES), in whole huge pages:
- *   dense  where a heap that is large already grows by small objects: that is filled from end to end,
- *          and what of the last huge page is not used yet is little beside the rest.  Not for large
- *          objects, which a program may leave mostly untouched.
+ *   dense  where a heap that is large already grows by small objects: that is filled from end to
+ *          end, and what of the last huge page is not used yet is little beside the rest.  Not for
+ *          large objects, which a program may leave mostly untouched.
  *   all    wherever the heap grows.
  * Never for pages that come into use again, which lie scattered.
  *
- * Before any page is given back its huge page is renounced, or khugepaged would fill the gap: so also
- * where the system makes huge pages unasked.
+ * Before any page is given back its huge page is renounced, or khugepaged would fill the gap: so
+ * also where the system makes huge pages unasked.
  * Invariant: huge pages can come only where the arena's bit of it is set.
  * Lock: mheap.lock, except where said. */
 #ifndef GA_HUGE_H

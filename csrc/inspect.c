@@ -50,7 +50,8 @@ static void end_bits(struct mheap *h) {
 static size_t next_arena(const struct arena_map *m, uintptr_t after) {
     size_t best = m->nall;
     for (size_t i = 0; i < m->nall; i++)
-        if (m->all[i]->start >= after && (best == m->nall || m->all[i]->start < m->all[best]->start))
+        if (m->all[i]->start >= after &&
+            (best == m->nall || m->all[i]->start < m->all[best]->start))
             best = i;
     return best;
 }

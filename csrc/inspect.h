@@ -38,9 +38,11 @@ struct class_stats {
 
 struct span_info {
     uint64_t start, npages, elem_size;
-    uint32_t state, spanclass, nelems, alloc_count /* live */, cached, free_index, needzero, scavenged;
+    uint32_t state, spanclass, nelems, alloc_count /* live */, cached, free_index, needzero,
+        scavenged;
     uint64_t bits; /* index of its first word in snapshot.bits: live slots, bit i = slot i */
-    uint32_t os_released;  /* in use: which pages of the system in it are given back, from its start */
+    /* in use: which pages of the system in it are given back, from its start */
+    uint32_t os_released;
     uint32_t os_page_size; /* bytes of such a page */
 };
 
@@ -77,8 +79,8 @@ bool inspect_span_of(struct mheap *h, uintptr_t addr, struct span_info *out,
 /* The first span at or above addr, by address, in any state; wants the heap stopped and locked. */
 struct mspan *inspect_next_span(struct mheap *h, uintptr_t addr);
 
-/* Sets the bits of all blocks with specials in the heap bitmap, so that it says what is live, or clears
- * them again; wants the heap stopped and locked. */
+/* Sets the bits of all blocks with specials in the heap bitmap, so that it says what is live, or
+ * clears them again; wants the heap stopped and locked. */
 void inspect_show_specials(struct mheap *h, bool show);
 
 /* Walks the whole heap and proves every invariant.  Returns 0, or -1 with the first that does not

@@ -1,19 +1,20 @@
 /* interp: whose cache is it?  The mcache of the caller, by domain.
  *
- * mem and obj: the P of Go is an interpreter with an object allocator of its own, exactly as CPython
- * divides pymalloc: the main interpreter and all that share its allocator (and so its GIL) are one P,
- * each other interpreter is one.  While there is only the main interpreter, which costs one load and
- * one compare to know, its cache belongs to whoever calls: he holds the GIL.  As soon as there are
- * several, the thread state decides, at every call: nothing about "my interpreter" is remembered.
- * Where the thread state is unknown (NULL) the orphan cache serves, under a lock.
+ * mem and obj: the P of Go is an interpreter with an object allocator of its own, exactly as
+ * CPython divides pymalloc: the main interpreter and all that share its allocator (and so its GIL)
+ * are one P, each other interpreter is one.  While there is only the main interpreter, which costs
+ * one load and one compare to know, its cache belongs to whoever calls: he holds the GIL.  As soon
+ * as there are several, the thread state decides, at every call: nothing about "my interpreter" is
+ * remembered.  Where the thread state is unknown (NULL) the orphan cache serves, under a lock.
  *
  * CPython's structures are read at the places that the headers of the build give; whether they are
  * right is tested once at run time.  If they are not, the main cache serves everybody under a lock.
  *
  * raw: the thread.  Its cache is made at its first call and ended by a pthread key.
  *
- * The scavenger has no thread state and no GIL.  It may use the cache of a P whose users bracket their
- * calls (mcache_stop), and the main one while its GIL is free and can't be taken (interp_gil.c).
+ * The scavenger has no thread state and no GIL.  It may use the cache of a P whose users bracket
+ * their calls (mcache_stop), and the main one while its GIL is free and can't be taken
+ * (interp_gil.c).
  *
  * Lock: procs.lock for the list of Ps, before all others. */
 #ifndef GA_INTERP_H
@@ -43,7 +44,8 @@ struct procs {
 extern GA_HIDDEN struct procs procs;
 /* Apart from it, since every call reads them. */
 extern GA_HIDDEN struct mcache *main_cache;
-extern GA_HIDDEN PyInterpreterState *const volatile *interp_list; /* CPython's: [0] newest, [1] main */
+/* CPython's: [0] newest, [1] main */
+extern GA_HIDDEN PyInterpreterState *const volatile *interp_list;
 extern GA_HIDDEN __thread struct mcache *thread_cache;
 
 /* NULL: not attached.  In 3.11 it is that of whoever holds the GIL. */
@@ -72,7 +74,8 @@ struct mcache *interp_enter(void);
 void interp_leave(struct mcache *c);
 /* The same for frame stacks, which CPython also frees after it has dropped the GIL for good. */
 struct mcache *interp_enter_stacks(void);
-/* The memory [p, p + nbytes) is about to be freed: the P of an interpreter that lived in it ends. */
+/* The memory [p, p + nbytes) is about to be freed: the P of an interpreter that lived in it
+ * ends. */
 void interp_forget(uintptr_t p, size_t nbytes);
 
 /* For raw: the thread's cache, or the orphan cache, locked, where there can be none. */
@@ -81,9 +84,10 @@ void thread_leave_slow(struct mcache *c);
 /* The orphan cache, whoever calls; thread_leave_slow leaves it, too. */
 struct mcache *orphan_enter(void);
 
-/* interp_gil.c: uses the caches of the main GIL while nobody holds that GIL.  The answer is for a moment:
- * who gets true must call gil_let_go soon, since nobody gets the GIL meanwhile.  gil_test is called by
- * a holder of the GIL, until it has seen whether CPython's structure is what this build expects. */
+/* interp_gil.c: uses the caches of the main GIL while nobody holds that GIL.  The answer is for a
+ * moment: who gets true must call gil_let_go soon, since nobody gets the GIL meanwhile.  gil_test
+ * is called by a holder of the GIL, until it has seen whether CPython's structure is what this
+ * build expects. */
 bool gil_try_hold(void);
 void gil_let_go(void);
 void gil_test(void);

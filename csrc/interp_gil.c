@@ -1,12 +1,13 @@
 /* The GIL of the main interpreter, as seen from a thread that has no thread state.
  *
- * CPython changes gil->locked under gil->mutex only.  So while we hold the mutex and locked is 0, nobody
- * holds the GIL and nobody gets it: what belongs to its holder is ours for that moment, and what he
- * wrote before he dropped it is visible.  The mutex is never waited for.  locked is -1 before the GIL
- * is made and after it has ended; its holder is then unknown, and so is it while the GIL is taken: no.
+ * CPython changes gil->locked under gil->mutex only.  So while we hold the mutex and locked is 0,
+ * nobody holds the GIL and nobody gets it: what belongs to its holder is ours for that moment, and
+ * what he wrote before he dropped it is visible.  The mutex is never waited for.  locked is -1
+ * before the GIL is made and after it has ended; its holder is then unknown, and so is it while the
+ * GIL is taken: no.
  *
- * The structure is read as the headers of the build describe it.  Before that is relied on, a holder of
- * the GIL has seen that locked is 1 and that the mutex can be locked and unlocked.
+ * The structure is read as the headers of the build describe it.  Before that is relied on, a
+ * holder of the GIL has seen that locked is 1 and that the mutex can be locked and unlocked.
  * Lock: gil->mutex, inside of mcaches.lock and outside of the centrals' and the heap's. */
 #define Py_BUILD_CORE 1
 #include <Python.h>

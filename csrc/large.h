@@ -8,15 +8,15 @@
  *
  * Invariant: where a move has begun a mapping of the kernel's, the arena's seam bit is set; a move
  * goes from seam to seam.
- * Lock: mheap.lock, taken here; not held while contents move.  A block in use is its owner's: nobody
- * else resizes or frees it meanwhile. */
+ * Lock: mheap.lock, taken here; not held while contents move.  A block in use is its owner's:
+ * nobody else resizes or frees it meanwhile. */
 #ifndef GA_LARGE_H
 #define GA_LARGE_H
 
 #include "mheap.h"
 
-/* The span of a new block, aligned to align (a power of two): its slot is taken, its bit in the heap
- * bitmap not yet set. */
+/* The span of a new block, aligned to align (a power of two): its slot is taken, its bit in the
+ * heap bitmap not yet set. */
 struct mspan *large_alloc(struct mheap *h, size_t nbytes, size_t align, bool noscan);
 /* Its bit has been cleared. */
 void large_free(struct mheap *h, struct mspan *s);

@@ -122,7 +122,8 @@ uint32_t locations_add(struct locations *l, uint32_t function, int32_t line) {
     return counted(l, intern_location(l, function, line));
 }
 
-/* A thread when there are as many as are told apart: one of them, or the one that stands for the rest. */
+/* A thread when there are as many as are told apart: one of them, or the one that stands for the
+ * rest. */
 static uint32_t add_thread_to_many(struct locations *l, uint64_t native_id, const char *name,
                                    size_t name_nbytes) {
     static const char others[] = "<other threads>";

@@ -28,19 +28,22 @@
  *      heap bitmap must be set, which proves that it is live; clear it and push the slot on the
  *      store of the class: store_push.
  *   2. The store is full: give the older half of it back to the spans, one lock for all.
- *   3. A span has all its slots back: the mcentral keeps a few of those; the next goes to the mheap.
+ *   3. A span has all its slots back: the mcentral keeps a few of those; the next goes to the
+ *      mheap.
  *   4. The mheap merges it with free neighbours.
  *
- * What was not needed for a while goes back to the system: a thread that the calls above know nothing
- * of ages caches and centrals, and scavenges free runs and vacant pages inside spans (scavenger.h).
+ * What was not needed for a while goes back to the system: a thread that the calls above know
+ * nothing of ages caches and centrals, and scavenges free runs and vacant pages inside spans
+ * (scavenger.h).
  *
  * Large blocks go straight to the mheap and back; they grow where they are, or move by page tables
  * (large.h).  Noscan blocks below 16 bytes share slots
  * (tiny.h).
  *
- * Sampling hangs on the slow half of step 1 of malloc: the store's countdown of blocks.  A sampled block
- * is in the profile (profile.h) and has a special (special.h); its bit in the heap bitmap is clear while
- * it lives, so free and realloc come to their slow halves with it and with no other block.
+ * Sampling hangs on the slow half of step 1 of malloc: the store's countdown of blocks.  A sampled
+ * block is in the profile (profile.h) and has a special (special.h); its bit in the heap bitmap is
+ * clear while it lives, so free and realloc come to their slow halves with it and with no other
+ * block.
  *
  * This file: the entry points, and what a pointer is that is not a live block. */
 #include "malloc.h"
@@ -318,7 +321,8 @@ static void *realloc_copy(struct mheap *h, struct mcache *c, void *p, size_t siz
     return q;
 }
 
-/* Large to large.  A special must be gone before its block is: the address may then be another's. */
+/* Large to large.  A special must be gone before its block is: the address may then be
+ * another's. */
 static void *realloc_large(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan) {
     const struct heap_arena *ha = arena_of(&h->map, (uintptr_t)p);
     struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);

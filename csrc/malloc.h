@@ -1,5 +1,5 @@
-/* malloc, calloc, realloc, free on a heap through a cache: the floor that the hooks, goalloc.Heap and
- * the tests stand on.  malloc.c has the overview of the whole allocator. */
+/* malloc, calloc, realloc, free on a heap through a cache: the floor that the hooks, goalloc.Heap
+ * and the tests stand on.  malloc.c has the overview of the whole allocator. */
 #ifndef GA_MALLOC_H
 #define GA_MALLOC_H
 
@@ -37,12 +37,13 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
 /* p must not be NULL. */
 enum misuse ga_free(struct mheap *h, struct mcache *c, void *p);
 /* Does a small block of usable bytes stay where it is for a request of size?  It shrinks in place
- * unless more than a quarter would be lost (pymalloc's rule).  A large one gives back what it can. */
+ * unless more than a quarter would be lost (pymalloc's rule).  A large one gives back what it
+ * can. */
 GA_INLINE bool realloc_fits(size_t usable, size_t size) {
     return size <= usable && (usable <= GA_TINY_SIZE || size >= usable - usable / 4);
 }
-/* Bytes from p to the end of its slot; 0 and *why set if p is not a live block.  Of a tiny part those
- * that are its own, or if only another cache knows how many, what is left of its slot. */
+/* Bytes from p to the end of its slot; 0 and *why set if p is not a live block.  Of a tiny part
+ * those that are its own, or if only another cache knows how many, what is left of its slot. */
 size_t ga_usable_size(struct mheap *h, struct mcache *c, void *p, enum misuse *why);
 
 /* What p is, to this cache: MISUSE_NONE is a live block. */

@@ -368,7 +368,8 @@ void world_start(struct mheap *h) {
 void mcaches_after_fork(struct mheap *h, const struct mcache *mine) {
     for (struct mcache *c = h->caches->first, *next; c != NULL; c = next) {
         next = c->next;
-        /* Its owner may have come to the gate, and not yet turned back, at the moment of the fork. */
+        /* Its owner may have come to the gate, and not yet turned back, at the moment of the
+         * fork. */
         atomic_store(&c->busy, 0);
         if (c->kind == MCACHE_THREAD && c != mine)
             mcache_free(c);

@@ -1,7 +1,7 @@
 /* mcache: what its owner allocates from without a lock.
  *
- * The owner is an interpreter for mem and obj (its GIL makes it Go's P), a thread for raw.  Per span
- * class a cache has a store, a stack of free slots, and the span it refills that store from.
+ * The owner is an interpreter for mem and obj (its GIL makes it Go's P), a thread for raw.  Per
+ * span class a cache has a store, a stack of free slots, and the span it refills that store from.
  *
  * A store is an array of free slots, each with the word of the heap bitmap that its bit is in:
  *
@@ -11,8 +11,8 @@
  * malloc pops below top and sets the slot's bit, which the word beside it finds without a search;
  * free finds class and word through the arena map, and the bit must be set, or the block is not
  * live: double, interior or wild free.
- * Invariant: a slot is free in exactly one place, its span's alloc_bits or one store; its bit is set
- * exactly while the program owns it and it has no special (special.h).
+ * Invariant: a slot is free in exactly one place, its span's alloc_bits or one store; its bit is
+ * set exactly while the program owns it and it has no special (special.h).
  *
  * The blocks of a shared cache (raw) may be freed by any thread at any moment: there the bits, of
  * which 64 share a word, are changed by atomics.
@@ -20,15 +20,16 @@
  * Refill takes a batch from the central, overflow gives back the lower half.  Batches start small
  * and grow; a store's limit grows only when slots that it gave back were asked for again.
  *
- * Aging (mcache_age.c).  At each tick of the scavenger a store gives back the slots beyond those that
- * were handed out since the last one; a store that was not used at all is shut: it has no slots and
- * no room, so its next use takes the slow path, which makes it some.  New stores are shut, too: their
- * arrays cost no memory until they are used, and the short ones that stores begin with share pages.
+ * Aging (mcache_age.c).  At each tick of the scavenger a store gives back the slots beyond those
+ * that were handed out since the last one; a store that was not used at all is shut: it has no
+ * slots and no room, so its next use takes the slow path, which makes it some.  New stores are
+ * shut, too: their arrays cost no memory until they are used, and the short ones that stores begin
+ * with share pages.
  *
- * Stopping.  inspect and fork need all caches at rest.  An owner that is not known to be at rest (the
- * caller of world_stop holds its GIL) brackets its use with mcache_enter and mcache_leave: busy and
- * gate are a Dekker handshake whose fence on the owner's side is replaced by membarrier on the other
- * (where the system has it).
+ * Stopping.  inspect and fork need all caches at rest.  An owner that is not known to be at rest
+ * (the caller of world_stop holds its GIL) brackets its use with mcache_enter and mcache_leave:
+ * busy and gate are a Dekker handshake whose fence on the owner's side is replaced by membarrier on
+ * the other (where the system has it).
  * Locks: mcaches.lock guards the list of caches and is held while the world is stopped. */
 #ifndef GA_MCACHE_H
 #define GA_MCACHE_H
@@ -91,7 +92,8 @@ struct mcache {
     struct sampler guard; /* of blocks, not bytes */
     int64_t next_guard;   /* tiny and large blocks before the next guarded one */
     bool guard_due;
-    uint8_t domain; /* of the allocation that goes on: 0 raw, 1 mem, 2 obj; a label for the profile */
+    /* of the allocation that goes on: 0 raw, 1 mem, 2 obj; a label for the profile */
+    uint8_t domain;
     int64_t next_sample; /* bytes to the next sample among tiny and large blocks */
     struct stackcache stackcache;
     struct tiny tiny;
@@ -173,8 +175,8 @@ GA_INLINE bool mcache_take_guard(struct mcache *c) {
     c->guard_due = false;
     return due;
 }
-/* Tells the profile of a block that its caller is about to hand out.  True: it has a special now, and
- * its bit must stay clear. */
+/* Tells the profile of a block that its caller is about to hand out.  True: it has a special now,
+ * and its bit must stay clear. */
 bool mcache_sample(struct mcache *c, void *p, size_t size);
 /* Of all caches of the heap, and those to come; returns the former one. */
 uint64_t mcaches_set_sample_rate(struct mheap *h, uint64_t rate);
@@ -192,15 +194,15 @@ bool mcaches_age(struct mheap *h);
 /* Slow paths call it: what others want of this cache.  Throws nothing away but what is spare. */
 void mcache_obey(struct mcache *c);
 
-/* Stops one bracketed cache until mcache_start, unless its owner is at work for longer than a moment:
- * false.  mcaches.lock must be held. */
+/* Stops one bracketed cache until mcache_start, unless its owner is at work for longer than a
+ * moment: false.  mcaches.lock must be held. */
 bool mcache_try_stop(struct mcache *c);
 void mcache_start(struct mcache *c);
 /* Stops all caches of the heap, the caller's own included, until world_start. */
 void world_stop(struct mheap *h);
 void world_start(struct mheap *h);
-/* In the child, after world_start: no thread but the caller's, whose cache is mine, exists any more.
- * The caches of the others are given back, or (of interpreters) are at rest. */
+/* In the child, after world_start: no thread but the caller's, whose cache is mine, exists any
+ * more.  The caches of the others are given back, or (of interpreters) are at rest. */
 void mcaches_after_fork(struct mheap *h, const struct mcache *mine);
 
 void mcache_enter_slow(struct mcache *c);
@@ -243,7 +245,8 @@ GA_INLINE bool mcache_is_closed(const struct mcache *c, uint8_t pageclass) {
 /* Slots that wait in a store. */
 GA_INLINE size_t mcache_waiting(const struct mcache *c, unsigned spc) {
     const struct store *st = &c->store[spc];
-    return store_is_closed(c, st) || store_is_shut(c, st) ? 0 : (size_t)(st->top - c->cold[spc].base);
+    return store_is_closed(c, st) || store_is_shut(c, st) ? 0
+                                                          : (size_t)(st->top - c->cold[spc].base);
 }
 
 /* A free slot, now live, or NULL: then mcache_pop_slow. */
@@ -260,8 +263,8 @@ GA_INLINE void *store_pop(struct store *st, bool shared) {
     return p;
 }
 
-/* Takes p back, whose bit is that of granule in *bits.  False: nothing is done, and the slow path finds
- * out why (full, closed, or not a live block). */
+/* Takes p back, whose bit is that of granule in *bits.  False: nothing is done, and the slow path
+ * finds out why (full, closed, or not a live block). */
 GA_INLINE bool store_push(struct store *st, uint64_t *bits, uintptr_t granule, void *p,
                           bool shared) {
     struct free_slot *top = st->top;

@@ -1,13 +1,13 @@
 /* Which blocks of a cache are sampled, and how often.
  *
- * Allocation is a Poisson process over bytes (sampler.h).  Those over the bytes of one class and those
- * of the others are independent, so each store may count its own, in blocks; tiny and large blocks
- * share a count of bytes.  A block whose countdown has run out goes to the profile of the heap, if that
- * has one, and gets a special instead of its bit in the heap bitmap.
+ * Allocation is a Poisson process over bytes (sampler.h).  Those over the bytes of one class and
+ * those of the others are independent, so each store may count its own, in blocks; tiny and large
+ * blocks share a count of bytes.  A block whose countdown has run out goes to the profile of the
+ * heap, if that has one, and gets a special instead of its bit in the heap bitmap.
  *
- * One in so many blocks, whatever their size, is to be replaced by one between guard pages (guard.h) by
- * the floors that know what was asked for.  The two processes have no memory, so a countdown runs to
- * whichever comes first, and both are drawn anew.
+ * One in so many blocks, whatever their size, is to be replaced by one between guard pages
+ * (guard.h) by the floors that know what was asked for.  The two processes have no memory, so a
+ * countdown runs to whichever comes first, and both are drawn anew.
  *
  * Lock: none; the caches are the caller's, or stopped. */
 #include "mcache.h"

@@ -51,8 +51,8 @@ static void unlink_span(struct mcentral *mc, struct mspan *s) {
     mc->least_idle = (uint32_t)ga_min(mc->least_idle, mc->nonempty[0].length);
 }
 
-/* Files s, no longer cached or with another number of slots out, where it belongs now.  If it is idle
- * and too many, it is unlinked instead and goes back to the heap. */
+/* Files s, no longer cached or with another number of slots out, where it belongs now.  If it is
+ * idle and too many, it is unlinked instead and goes back to the heap. */
 static void refile(struct mheap *h, struct mcentral *mc, struct mspan *s) {
     if (s->cached != NULL || s->alloc_count == s->nelems)
         return;
@@ -98,8 +98,9 @@ struct sink {
     void **out;
 };
 
-/* Slots that lie in one arena, of a class other than 8 bytes: their bits are in its first bitmap.  What
- * is known of it is kept in locals: the compiler can't tell that storing slots leaves it alone. */
+/* Slots that lie in one arena, of a class other than 8 bytes: their bits are in its first bitmap.
+ * What is known of it is kept in locals: the compiler can't tell that storing slots leaves it
+ * alone. */
 static void emit_in(const struct heap_arena *ha, struct slot_window w, size_t elemsize,
                     struct sink *sink) {
     struct free_slot *top = sink->top;

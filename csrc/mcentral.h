@@ -1,20 +1,20 @@
 /* mcentral: the spans of one span class, shared by the caches of one set.
  *
  * It holds no free slots itself, the mspans do.  Nonempty: spans with a free slot that no mcache
- * refills from, in lists by how full they are, [0] those that have no slot out (idle).  Empty: spans
- * without a free slot and those that an mcache has (s->cached).  A cache takes slots by the batch
- * (mcentral_take) and gives them back by the batch (mcentral_put), so one lock is paid for many
- * blocks.
+ * refills from, in lists by how full they are, [0] those that have no slot out (idle).  Empty:
+ * spans without a free slot and those that an mcache has (s->cached).  A cache takes slots by the
+ * batch (mcentral_take) and gives them back by the batch (mcentral_put), so one lock is paid for
+ * many blocks.
  *
  * Packing: the fullest span is handed out first, so that the emptiest become idle.
  *
  * Sets.  A heap has one set of centrals, and one more for each further interpreter that has an
- * object allocator of its own: a span never leaves its set, so the heap bitmap of a mem or obj block
- * is only ever touched under one GIL and needs no atomics.
+ * object allocator of its own: a span never leaves its set, so the heap bitmap of a mem or obj
+ * block is only ever touched under one GIL and needs no atomics.
  *
- * Hysteresis: a span all of whose slots have come back is kept while such spans make up no more than
- * GA_CENTRAL_KEEP_BYTES (but at least one of them); the next goes back to the heap.  Those that were
- * idle for a whole tick of the scavenger go too, and when memory is tight none is kept.
+ * Hysteresis: a span all of whose slots have come back is kept while such spans make up no more
+ * than GA_CENTRAL_KEEP_BYTES (but at least one of them); the next goes back to the heap.  Those
+ * that were idle for a whole tick of the scavenger go too, and when memory is tight none is kept.
  *
  * What is vacant inside spans that nobody touched for a delay goes back to the system page by page
  * (mcentral_scavenge.c).
@@ -40,7 +40,8 @@ struct mcentral {
     uint32_t fill_magic;        /* alloc_count * fill_magic >> 16 is 0 to GA_CENTRAL_FILLS - 2 */
     struct mspan_list nonempty[GA_CENTRAL_FILLS]; /* a free slot, not cached; by fill */
     struct mspan_list empty;                      /* no free slot, or cached */
-    struct mspan *sweep;        /* the next span of nonempty to look into for vacant pages, or NULL */
+    /* the next span of nonempty to look into for vacant pages, or NULL */
+    struct mspan *sweep;
     uint64_t taken;             /* slots out of its spans */
     struct mcentral *next_set;  /* of the first central of a set: the set made before it */
 } GA_ALIGNED(GA_CACHE_LINE);
@@ -60,7 +61,8 @@ struct free_slot {
  * how many: 0 is out of memory. */
 size_t mcentral_take(struct mheap *h, struct mcentral *mc, struct mcache *c, struct mspan **cached,
                      size_t want, void **out);
-/* The same into a store: the last slot, which a store hands out first, is the one that came first. */
+/* The same into a store: the last slot, which a store hands out first, is the one that came
+ * first. */
 size_t mcentral_fill_store(struct mheap *h, struct mcentral *mc, struct mcache *c,
                            struct mspan **cached, size_t want, struct free_slot *base);
 /* Gives n slots back to their spans, of whatever centrals.  They must not be live. */
@@ -78,9 +80,9 @@ size_t mcentral_release_idle(struct mheap *h, struct mcentral *mc, size_t n);
 /* A tick of the scavenger: gives back the spans that were idle since the last one; returns their
  * pages. */
 size_t mcentral_age(struct mheap *h, struct mcentral *mc, uint8_t tick);
-/* Begins a walk over the nonempty spans; each step looks at a few, and gives the vacant pages of those
- * that were not touched for min_age ticks back to the system, and adds them to *given (bytes).  False:
- * the walk is over. */
+/* Begins a walk over the nonempty spans; each step looks at a few, and gives the vacant pages of
+ * those that were not touched for min_age ticks back to the system, and adds them to *given
+ * (bytes).  False: the walk is over. */
 void mcentral_sweep_begin(struct mcentral *mc);
 bool mcentral_sweep_step(struct mheap *h, struct mcentral *mc, uint8_t min_age, uint64_t *given);
 /* The span behind s in the lists of nonempty, from list to list; NULL: none. */

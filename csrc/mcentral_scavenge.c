@@ -1,15 +1,16 @@
 /* What a central keeps without need: idle spans, and vacant pages inside its spans.
  *
  * A page of the system inside a span in use may be given back while no slot that is out touches it:
- * what is out is known by alloc_bits, and that changes under the central's lock only.  The page reads
- * zero from then on, which nobody relies on, and is counted (mheap.inuse_released) until a slot on it
- * goes out again.
+ * what is out is known by alloc_bits, and that changes under the central's lock only.  The page
+ * reads zero from then on, which nobody relies on, and is counted (mheap.inuse_released) until a
+ * slot on it goes out again.
  * Lock: mcentral.lock, taken here. */
 #include "mcentral.h"
 
 #define OS_PAGES_MASK (((uint32_t)1 << 24) - 1) /* what mspan.os_released has room for */
-_Static_assert(GA_DENSE_PAGES * GA_PAGE_SIZE / 4096 <= 24,
-               "the smallest pages of a system, of the longest span of small slots, have a bit each");
+_Static_assert(
+    GA_DENSE_PAGES *GA_PAGE_SIZE / 4096 <= 24,
+    "the smallest pages of a system, of the longest span of small slots, have a bit each");
 
 size_t mcentral_age(struct mheap *h, struct mcentral *mc, uint8_t tick) {
     mutex_lock(&mc->lock);

@@ -315,8 +315,8 @@ struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages) {
 
 /* ---- giving back ---------------------------------------------------------------------------- */
 
-/* Of what had been given back inside s, whole pages of ours stay so; of others the rest is backed, so
- * they count as kept. */
+/* Of what had been given back inside s, whole pages of ours stay so; of others the rest is backed,
+ * so they count as kept. */
 static void keep_released_locked(struct mheap *h, struct mspan *s) {
     size_t os_page = os_page_size(), per_page = GA_PAGE_SIZE / os_page;
     uint32_t whole = ((uint32_t)1 << per_page) - 1, released = s->os_released;
@@ -369,9 +369,9 @@ static struct mspan *free_run_at(struct mheap *h, uintptr_t addr) {
     return t != NULL && t->state == MSPAN_FREE ? t : NULL;
 }
 
-/* The free run behind s, if it has `more` pages.  Where the pages of the heap end right there, and no
- * run elsewhere would do for all of s either, it gets what it lacks: then the heap must grow anyway,
- * and here it grows least. */
+/* The free run behind s, if it has `more` pages.  Where the pages of the heap end right there, and
+ * no run elsewhere would do for all of s either, it gets what it lacks: then the heap must grow
+ * anyway, and here it grows least. */
 static struct mspan *room_behind_locked(struct mheap *h, const struct mspan *s, size_t more) {
     struct mspan *behind = free_run_at(h, mspan_end(s));
     size_t have = behind != NULL ? behind->npages : 0;

@@ -1,11 +1,11 @@
 /* mheap: the page heap.  Free page runs in one treap, exact best fit; spans in use; growth.
  *
- * A span is handed out by fewest pages first, unscavenged before scavenged, lowest address on a tie;
- * a split leaves it the low part; a freed one is merged with free neighbours on both sides.  Fresh
- * address space counts as free and released until it is used.
+ * A span is handed out by fewest pages first, unscavenged before scavenged, lowest address on a
+ * tie; a split leaves it the low part; a freed one is merged with free neighbours on both sides.
+ * Fresh address space counts as free and released until it is used.
  *
- * The heap is also the root of everything above it: the centrals, caches and stack pools of this heap
- * hang here as pointers to types of higher floors; this file never follows them.
+ * The heap is also the root of everything above it: the centrals, caches and stack pools of this
+ * heap hang here as pointers to types of higher floors; this file never follows them.
  *
  * Invariants (inspect_check proves them):
  *   mapped = pages of spans in use, manual and free, in bytes
@@ -63,7 +63,8 @@ struct mheap {
     uint64_t pages_in_use;  /* pages of spans in use */
     uint64_t peak_in_use;   /* the most there ever were */
     uint64_t pages_manual;  /* pages of manual spans */
-    uint64_t pages_moving;  /* pages in use on their way into others by page tables: counted twice */
+    /* pages in use on their way into others by page tables: counted twice */
+    uint64_t pages_moving;
     _Atomic uint64_t mapped; /* bytes that are Ready; read without the lock */
     uint64_t released;      /* bytes of them that have been given back, or never used */
     struct large_stats large[2];
@@ -74,7 +75,8 @@ struct mheap {
     _Atomic uint64_t inuse_released; /* bytes given back inside of spans in use */
     _Atomic bool tight;  /* near the memory limit: nothing spare is kept */
     _Atomic bool active; /* something was freed since the scavenger last looked */
-    bool wipe_spans;     /* new spans of slots are zero: no slot holds what it held in another span; set once */
+    /* new spans of slots are zero: no slot holds what it held in another span; set once */
+    bool wipe_spans;
     void (*wake)(struct mheap *h); /* told when active becomes true; set once, or NULL */
 
     /* ---- by locks of their own ---- */
@@ -99,8 +101,8 @@ bool mheap_init(struct mheap *h, enum arena_layout layout, size_t linear_bytes);
 /* Gives every page of the heap back to the system. */
 void mheap_destroy(struct mheap *h);
 
-/* A span in use for slots of spc (alloc_bits set and zero, tiny_parts too if tiny).  fills: its slots
- * will be used, all of them and soon. */
+/* A span in use for slots of spc (alloc_bits set and zero, tiny_parts too if tiny).  fills: its
+ * slots will be used, all of them and soon. */
 struct mspan *mheap_alloc(struct mheap *h, spanclass_t spc, bool tiny, bool fills);
 struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages);
 /* s: in use, all slots free, or manual. */
@@ -129,15 +131,16 @@ void mheap_insert_free_locked(struct mheap *h, struct mspan *s);
 
 /* ---- mheap_scavenge.c ----------------------------------------------------------------------- */
 
-/* npages from start are about to be written, which are still free, and released as far as they were,
- * and those behind them up to end may be next: backs all that in one go, or does nothing. */
+/* npages from start are about to be written, which are still free, and released as far as they
+ * were, and those behind them up to end may be next: backs all that in one go, or does nothing. */
 void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uintptr_t end);
 
 /* The pages of free span s that are not given back yet go back, the highest max_pages of them.
  * Returns the bytes: 0 also where the system refuses. */
 size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages);
 
-/* To be called before the pages of a span in use are given back or moved; false: they must not be. */
+/* To be called before the pages of a span in use are given back or moved; false: they must not
+ * be. */
 bool mheap_renounce_huge(struct mheap *h, uintptr_t addr, size_t nbytes);
 
 /* Gives all free runs back to the system.  Returns the bytes that were not given back before. */

@@ -1,24 +1,24 @@
 /* Scavenging: which free pages the heap keeps, and which go back to the system.
  *
  * The goal (Go's scavengeGoal): keep as many pages backed as were in use at once during the last
- * GA_SCAVENGE_TICKS ticks, which make up a delay.  A program that frees and allocates the same memory
- * again within a delay so never faults it in anew, whichever runs it lies in; one that has come to
- * need less gives the surplus back, the biggest runs and the highest addresses first.
+ * GA_SCAVENGE_TICKS ticks, which make up a delay.  A program that frees and allocates the same
+ * memory again within a delay so never faults it in anew, whichever runs it lies in; one that has
+ * come to need less gives the surplus back, the biggest runs and the highest addresses first.
  *
- * A program at work also keeps more for a few delays, since what it needs goes up and down: pages beyond
- * that are held as long as it takes, within a delay, a quarter as many from the heap; they become fewer
- * all the same, and are gone as soon as it rests.
+ * A program at work also keeps more for a few delays, since what it needs goes up and down: pages
+ * beyond that are held as long as it takes, within a delay, a quarter as many from the heap; they
+ * become fewer all the same, and are gone as soon as it rests.
  *
- * What is kept makes no new peak: where the heap comes to take more from the system than ever before
- * while free runs of some size are kept, which did not fit, these go back for it at once.  It costs a
- * program that does the same again and again nothing: its peak has been.
+ * What is kept makes no new peak: where the heap comes to take more from the system than ever
+ * before while free runs of some size are kept, which did not fit, these go back for it at once.
+ * It costs a program that does the same again and again nothing: its peak has been.
  *
  * The memory limit is kept by giving free runs back at the moment when the heap takes more.  What
  * then is still too much is in use: the heap is tight, and centrals and caches keep nothing spare
  * until it is not.  An allocation never fails because of the limit.
  *
- * What was given back, or never used, comes back by page faults, or before them where it is known that
- * all of it will be written.
+ * What was given back, or never used, comes back by page faults, or before them where it is known
+ * that all of it will be written.
  * Lock: mheap.lock. */
 #include "mheap.h"
 
@@ -28,8 +28,8 @@ static uint64_t in_use_locked(const struct mheap *h) {
     return h->pages_in_use - h->pages_moving + h->pages_manual;
 }
 
-/* Free pages that are not given back.  A block that is being moved by page tables has left pages that
- * are given back, and not yet free. */
+/* Free pages that are not given back.  A block that is being moved by page tables has left pages
+ * that are given back, and not yet free. */
 static uint64_t kept_locked(const struct mheap *h) {
     return h->free.npages - ga_min(h->free.npages, h->released >> GA_PAGE_SHIFT);
 }

@@ -199,7 +199,8 @@ uint32_t mspan_vacant_os_pages(const struct mspan *s, size_t os_page) {
         return 0;
     for (size_t at = 0, i = 0; at < mspan_bytes(s); at += os_page, i++) {
         unsigned first = mspan_objindex(s, at), last = mspan_objindex(s, at + os_page - 1);
-        if (!any_taken(s, (unsigned)ga_min(first, s->nelems), (unsigned)ga_min(last + 1, s->nelems)))
+        if (!any_taken(s, (unsigned)ga_min(first, s->nelems),
+                       (unsigned)ga_min(last + 1, s->nelems)))
             vacant |= (uint32_t)1 << i;
     }
     return vacant;

@@ -2,20 +2,22 @@
  *
  * Two bitmaps tell about a slot.  The heap bitmap of its arena (arena.h) has a bit for its first
  * granule, set while the program owns the block, or else it has a special: that is what is live.
- * alloc_bits here, one bit per slot, is set while the slot is out of the span: live, or waiting in the
- * store of some mcache.  So live is a subset of alloc_bits, and alloc_count = popcount(alloc_bits).
+ * alloc_bits here, one bit per slot, is set while the slot is out of the span: live, or waiting in
+ * the store of some mcache.  So live is a subset of alloc_bits, and alloc_count =
+ * popcount(alloc_bits).
  *
  * Pages of the system that hold no slot which is out may have been given back while the span is in
- * use: os_released says which.  They read zero, and come back with the next slot that is taken there.
+ * use: os_released says which.  They read zero, and come back with the next slot that is taken
+ * there.
  *
  * States: dead (the struct is on the free list of its fixalloc), free (in the heap's treap), in use
  * (cut into slots, or one large object), manual (a stack span).  Only mheap.c changes the state.
  *
  * Locks: a free span belongs to mheap.lock.  Of a span in use, alloc_bits, alloc_count, freeindex,
- * alloc_cache, os_released, touched and the list links belong to the mcentral.lock of its span class;
- * start_addr, npages, elemsize, nelems, spanclass do not change while it is in use and may be read by
- * anyone who holds a block of it; but who reallocates a large object changes them, with mheap.lock
- * (large.c). */
+ * alloc_cache, os_released, touched and the list links belong to the mcentral.lock of its span
+ * class; start_addr, npages, elemsize, nelems, spanclass do not change while it is in use and may
+ * be read by anyone who holds a block of it; but who reallocates a large object changes them, with
+ * mheap.lock (large.c). */
 #ifndef GA_MSPAN_H
 #define GA_MSPAN_H
 
@@ -99,16 +101,16 @@ struct slot_window {
     uintptr_t base;
     uint64_t mask;
 };
-/* Takes up to want slots, the next that are free, as many as one word of alloc_bits tells of; goes round
- * once more from the start.  Returns how many, 0: want is 0 or none is free. */
+/* Takes up to want slots, the next that are free, as many as one word of alloc_bits tells of; goes
+ * round once more from the start.  Returns how many, 0: want is 0 or none is free. */
 unsigned mspan_take_window(struct mspan *s, size_t want, struct slot_window *w);
 /* Takes up to want slots in address order into out; goes once round.  Returns how many. */
 size_t mspan_take(struct mspan *s, size_t want, void **out);
-/* Puts slots back, those at the front of the n that lie in s, the first for sure; they must be out.  Their
- * addresses stand `stride` pointers apart.  Returns how many. */
+/* Puts slots back, those at the front of the n that lie in s, the first for sure; they must be out.
+ * Their addresses stand `stride` pointers apart.  Returns how many. */
 size_t mspan_put(struct mspan *s, void *const *slots, size_t stride, size_t n);
-/* The pages of the system, os_page bytes each, that lie in s and hold no part of a slot that is out:
- * bit i is the i-th from the start. */
+/* The pages of the system, os_page bytes each, that lie in s and hold no part of a slot that is
+ * out: bit i is the i-th from the start. */
 uint32_t mspan_vacant_os_pages(const struct mspan *s, size_t os_page);
 /* The pages of the system that slot i lies in. */
 uint32_t mspan_os_pages_of_slot(const struct mspan *s, unsigned i, size_t os_page);

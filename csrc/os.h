@@ -5,9 +5,9 @@
  *   Reserved  ours, no access (PROT_NONE)
  *   Prepared  may be used after os_used; costs no memory
  *   Ready     may be read and written
- * os_alloc None->Ready, os_reserve None->Reserved, os_map Reserved->Ready, os_unused Ready->Prepared,
- * os_used Prepared->Ready, os_free any->None.  Fresh Ready memory reads as zero, and so does memory
- * that went through os_unused, os_renew or, as the source, os_move.
+ * os_alloc None->Ready, os_reserve None->Reserved, os_map Reserved->Ready, os_unused
+ * Ready->Prepared, os_used Prepared->Ready, os_free any->None.  Fresh Ready memory reads as zero,
+ * and so does memory that went through os_unused, os_renew or, as the source, os_move.
  *
  * Every call goes through a struct os, which counts it and can make the k-th one fail: that is how
  * tests see each out-of-memory path.  Lock: none; the counters are atomic. */
@@ -38,12 +38,12 @@ void *os_reserve_aligned(struct os *os, size_t nbytes, size_t align);
 bool os_map(struct os *os, void *p, size_t nbytes);
 bool os_used(struct os *os, void *p, size_t nbytes);
 bool os_unused(struct os *os, void *p, size_t nbytes);
-/* Backs Ready pages with memory at once, which takes half as long as one fault for each.  False: not
- * here (Linux 5.14), or no memory; the first of them may be backed all the same. */
+/* Backs Ready pages with memory at once, which takes half as long as one fault for each.  False:
+ * not here (Linux 5.14), or no memory; the first of them may be backed all the same. */
 bool os_populate(struct os *os, void *p, size_t nbytes);
-/* Moves what is in [from, from + nbytes) to `to` by page tables, without touching it; both are Ready,
- * within one mapping of the kernel's each, and apart.  `from` is Prepared then.  False: not possible,
- * `from` is as it was, and what was at `to` may be lost. */
+/* Moves what is in [from, from + nbytes) to `to` by page tables, without touching it; both are
+ * Ready, within one mapping of the kernel's each, and apart.  `from` is Prepared then.  False: not
+ * possible, `from` is as it was, and what was at `to` may be lost. */
 bool os_move(struct os *os, void *from, void *to, size_t nbytes);
 /* os_unused for a range that os_move has left in several mappings: they become one again. */
 bool os_renew(struct os *os, void *p, size_t nbytes);
@@ -71,9 +71,9 @@ uint64_t os_entropy(void);  /* 64 unpredictable bits for seeds */
 void os_write(int fd, const char *text, size_t nbytes);
 void os_yield(void);
 
-/* The calling thread, as the system knows it; its name, which tools that list threads show (to be set,
- * and as it is: at most OS_THREAD_NAME_MAX bytes with the end); and whether a thread of this process
- * that has been joined is gone for the system as well. */
+/* The calling thread, as the system knows it; its name, which tools that list threads show (to be
+ * set, and as it is: at most OS_THREAD_NAME_MAX bytes with the end); and whether a thread of this
+ * process that has been joined is gone for the system as well. */
 #define OS_THREAD_NAME_MAX 16
 int os_thread_id(void);
 void os_thread_name(const char *name);

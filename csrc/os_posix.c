@@ -127,9 +127,9 @@ bool os_populate(struct os *os, void *p, size_t nbytes) {
     return !os_call_fails(os) && madvise(p, nbytes, MADV_POPULATE_WRITE) == 0;
 }
 
-/* A call that should have replaced the mapping at [p, p + nbytes) has failed: some kernels have taken
- * the old one away by then.  A hole among our pages would become the next mapping of anybody, so it
- * is filled at once, and never over what has got there first. */
+/* A call that should have replaced the mapping at [p, p + nbytes) has failed: some kernels have
+ * taken the old one away by then.  A hole among our pages would become the next mapping of anybody,
+ * so it is filled at once, and never over what has got there first. */
 static void mend(void *p, size_t nbytes) {
     void *v = map_anonymous(p, nbytes, PROT_READ | PROT_WRITE,
                             MAP_NORESERVE | MAP_FIXED_NOREPLACE);

@@ -110,7 +110,8 @@ static const char *launch(const char *self, int argc, char **argv, bool stats, b
     int n = snprintf(core, sizeof core, "%.*s%s", folder, self, GOALLOC_CORE);
     if (n < 0 || (size_t)n >= sizeof core)
         return "the path of goalloc is too long";
-    void *handle = dlopen(core, RTLD_LAZY | RTLD_LOCAL); /* most of what it links is not called here */
+    /* most of what it links is not called here */
+    void *handle = dlopen(core, RTLD_LAZY | RTLD_LOCAL);
     if (handle == NULL)
         return dlerror();
     const char *(*start)(int, char **) =
@@ -141,8 +142,8 @@ __attribute__((constructor)) static void preload(int argc, char **argv) {
     bool children = !take_flag("GOALLOC_NO_CHILDREN");
     if (!children)
         leave_preload(info.dli_fname);
-    /* A debug build keeps raw blocks over Py_Finalize, and frees them when another Py_Initialize has
-     * given it a table without us.  Only a program that has Python inside does that. */
+    /* A debug build keeps raw blocks over Py_Finalize, and frees them when another Py_Initialize
+     * has given it a table without us.  Only a program that has Python inside does that. */
     bool may_begin_again = GOALLOC_PYTHON_DEBUG && !program_is_python();
     const char *why_not = may_begin_again
                               ? "a debug build of Python inside another program cannot be launched"

@@ -1,20 +1,21 @@
 /* profile: who allocated what: Go's heap profile, by samples.
  *
- * A cache whose countdown runs out tells the profile of the block (mcache_sample.c), wrap mode of one of
- * the allocator below.  The profile asks a walker for the stack of the caller and counts the block in a
- * bucket: one for each stack, size, domain, thread and rate.  A special at the block's address leads
- * back to the bucket when the block is freed.  Buckets hold counts of samples; what they stand for is
- * found by who reads them (the chance of a block of n bytes to be sampled is 1 - exp(-n / rate)).
+ * A cache whose countdown runs out tells the profile of the block (mcache_sample.c), wrap mode of
+ * one of the allocator below.  The profile asks a walker for the stack of the caller and counts the
+ * block in a bucket: one for each stack, size, domain, thread and rate.  A special at the block's
+ * address leads back to the bucket when the block is freed.  Buckets hold counts of samples; what
+ * they stand for is found by who reads them (the chance of a block of n bytes to be sampled is 1 -
+ * exp(-n / rate)).
  *
- * The high-water mark is that of the bytes in use that the samples stand for.  When it rises nothing is
- * copied: the mark gets a new number, and a bucket that is about to change first notes what it held at
- * the mark, if it has not done so since the number changed.
+ * The high-water mark is that of the bytes in use that the samples stand for.  When it rises
+ * nothing is copied: the mark gets a new number, and a bucket that is about to change first notes
+ * what it held at the mark, if it has not done so since the number changed.
  *
- * Invariants: inuse = sum over buckets of (allocs - frees) * weight; each bucket's allocs - frees is the
- * number of specials with its number.
- * All memory is of the budget; a sample that it has no room for is dropped and counted.
- * Lock: `lock`, under which specials.lock and persistentalloc.lock are taken.  Rows of the tables stay
- * where they are and may be read without it, but for the counts of buckets. */
+ * Invariants: inuse = sum over buckets of (allocs - frees) * weight; each bucket's allocs - frees
+ * is the number of specials with its number.  All memory is of the budget; a sample that it has no
+ * room for is dropped and counted.
+ * Lock: `lock`, under which specials.lock and persistentalloc.lock are taken.  Rows of the tables
+ * stay where they are and may be read without it, but for the counts of buckets. */
 #ifndef GA_PROFILE_H
 #define GA_PROFILE_H
 
@@ -23,9 +24,9 @@
 #include "special.h"
 #include "table.h"
 
-/* Writes the locations of the calling thread's stack, leaf first, at most max of them: where there are
- * more the last is LOCATION_TRUNCATED.  Called with the profile's lock held; it must not allocate from
- * any heap.  Returns how many, never 0. */
+/* Writes the locations of the calling thread's stack, leaf first, at most max of them: where there
+ * are more the last is LOCATION_TRUNCATED.  Called with the profile's lock held; it must not
+ * allocate from any heap.  Returns how many, never 0. */
 struct profile_walker {
     size_t (*walk)(void *ctx, struct locations *l, uint32_t *locs, size_t max, uint32_t *thread);
     /* The same for who is known to be attached to an interpreter, as a caller of mem and obj is. */
@@ -62,7 +63,8 @@ struct profile {
     uint64_t mark_ns; /* when; wall clock */
     uint64_t dropped; /* samples without room */
     uint32_t locs[GA_PROFILE_FRAMES_MAX + 1];
-    _Atomic uint64_t rate; /* mean bytes between samples, 0: none, 1: each block; changed with the world
+    _Atomic uint64_t
+        rate; /* mean bytes between samples, 0: none, 1: each block; changed with the world
                             * stopped */
 };
 
@@ -70,8 +72,8 @@ struct profile {
 bool profile_init(struct profile *p, struct budget *budget);
 void profile_destroy(struct profile *p);
 
-/* The calling thread has just got the block at addr, which nobody else knows yet; one that was there
- * before counts as freed.  False: dropped. */
+/* The calling thread has just got the block at addr, which nobody else knows yet; one that was
+ * there before counts as freed.  False: dropped. */
 bool profile_malloc(struct profile *p, struct specials *t, uintptr_t addr, enum special_kind kind,
                     size_t size, unsigned domain, uint64_t rate);
 /* The block at addr is about to be freed.  False: it has no special of that kind. */

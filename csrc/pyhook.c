@@ -1,13 +1,13 @@
 /* pyhook: the functions of goalloc in CPython's allocator table.  See pyhook.h; malloc.c has the
  * overview, and pyhook_install.c how they get there.
  *
- * A call arrives with the domain it is of, and nothing else that can be relied on: while the table is
- * being changed CPython's readers may see an old context beside a new function, so ours ignore it,
- * and the functions go in in two steps, free and realloc first: they know whose a block is.
+ * A call arrives with the domain it is of, and nothing else that can be relied on: while the table
+ * is being changed CPython's readers may see an old context beside a new function, so ours ignore
+ * it, and the functions go in in two steps, free and realloc first: they know whose a block is.
  *
  * Whose: a block in one of our arenas is ours, now and after uninstall.  Any other belongs to the
- * allocator that was there before: import mode hands it on; in launch mode there was none, and it is
- * fatal.
+ * allocator that was there before: import mode hands it on; in launch mode there was none, and it
+ * is fatal.
  *
  * The hot path of mem and obj is store_pop and store_push on the cache of the only interpreter.
  * Lock: none here. */
@@ -63,8 +63,8 @@ struct found {
     uintptr_t granule;   /* address / 16, the lowest four bits of the address on top */
 };
 
-/* False: not a block of the hot path, slow_free finds out why.  An address that is no multiple of 16
- * is none that the rotated one finds. */
+/* False: not a block of the hot path, slow_free finds out why.  An address that is no multiple of
+ * 16 is none that the rotated one finds. */
 GA_INLINE bool hot_find(void *p, enum arena_layout layout, struct found *f) {
     uintptr_t addr = (uintptr_t)p;
     uintptr_t granule = addr >> GA_GRANULE_SHIFT | addr << (64 - GA_GRANULE_SHIFT);
@@ -191,8 +191,8 @@ bool pyhook_owns(const void *p) { return arena_is_ours(&heap.map, (uintptr_t)p) 
 
 void pyhook_saw(PyMemAllocatorDomain domain) { seen[domain] = true; }
 
-/* p is in none of our arenas: it is the previous allocator's, or the process ends.  A debug build of
- * Python makes a few raw blocks through its debug hooks before we come below those. */
+/* p is in none of our arenas: it is the previous allocator's, or the process ends.  A debug build
+ * of Python makes a few raw blocks through its debug hooks before we come below those. */
 GA_COLD void pyhook_expect_foreign(PyMemAllocatorDomain domain, const char *op, void *p) {
 #ifdef Py_DEBUG
     if (domain == RAW)
@@ -355,9 +355,9 @@ static const PyMemAllocatorEx linear_hooks[DOMAINS] = {
  * chunk is smaller but for frames of tens of thousands of slots. */
 #define PYMALLOC_ARENA_MIN (256 * GA_KIB)
 
-/* CPython asks for the chunks of its frame stacks here, and pymalloc for its arenas.  Those must not
- * lie in ours, or pymalloc's blocks would pass for our own: it is at work in import mode, where a
- * block of its that grows stays with it. */
+/* CPython asks for the chunks of its frame stacks here, and pymalloc for its arenas.  Those must
+ * not lie in ours, or pymalloc's blocks would pass for our own: it is at work in import mode, where
+ * a block of its that grows stays with it. */
 void *pyhook_arena_alloc(void *ctx, size_t size) {
     (void)ctx;
     if (!is_serving() || (pyhook.mode != PYHOOK_LAUNCH && size >= PYMALLOC_ARENA_MIN))
@@ -387,7 +387,8 @@ void pyhook_arena_free(void *ctx, void *p, size_t size) {
 
 /* Before there is a cache, which draws its first countdowns when it is made. */
 static bool start_profile(uint64_t rate) {
-    if (!profile_init(&profile, &heap.profile_budget) || !pystack_init(&pystack, &heap.profile_budget))
+    if (!profile_init(&profile, &heap.profile_budget) ||
+        !pystack_init(&pystack, &heap.profile_budget))
         return false;
     profile.walker = (struct profile_walker){pystack_walk, pystack_walk_attached, &pystack};
     heap.profile = &profile;

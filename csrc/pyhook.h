@@ -12,9 +12,9 @@ struct mheap *pyhook_heap(void);
 /* What it is now, whatever others have done to the table meanwhile; needs a thread state. */
 enum pyhook_mode pyhook_mode(void);
 
-/* Into the table of a live interpreter: PYHOOK_IMPORT, PYHOOK_WRAP, or PYHOOK_NONE for import where it
- * can be and else wrap.  Needs a thread state.  NULL on success (also when it is installed already, and
- * no other mode is asked for), else one sentence that says why not. */
+/* Into the table of a live interpreter: PYHOOK_IMPORT, PYHOOK_WRAP, or PYHOOK_NONE for import where
+ * it can be and else wrap.  Needs a thread state.  NULL on success (also when it is installed
+ * already, and no other mode is asked for), else one sentence that says why not. */
 const char *pyhook_install(enum pyhook_mode wanted);
 /* New blocks come from the previous allocator again; ours are still freed by us. */
 void pyhook_uninstall(void);

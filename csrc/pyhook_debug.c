@@ -1,5 +1,6 @@
-/* pyhook_debug: what stands in CPython's table instead of the functions of pyhook.c when GOALLOC_DEBUG
- * is set: the same by way of debug.c.  So those of pyhook.c know nothing of it, and cost nothing.
+/* pyhook_debug: what stands in CPython's table instead of the functions of pyhook.c when
+ * GOALLOC_DEBUG is set: the same by way of debug.c.  So those of pyhook.c know nothing of it, and
+ * cost nothing.
  *
  * Lock: see debug.c and pyhook_install.c. */
 #include "pyhook_table.h"
@@ -13,7 +14,8 @@ static enum debug_ring ring_of(PyMemAllocatorDomain domain, const struct mcache 
     return domain == RAW ? RING_RAW : c == main_cache ? RING_MAIN : RING_NONE;
 }
 
-/* After each operation.  A check is for who holds the main GIL: he is where mem and obj are at rest. */
+/* After each operation.  A check is for who holds the main GIL: he is where mem and obj are at
+ * rest. */
 static void count(PyMemAllocatorDomain domain) {
     if (!debug_count(pyhook.debug) || domain == RAW || !only_main_interpreter())
         return;

@@ -1,7 +1,8 @@
 /* pyhook_guard: among the blocks of Python, some that stand between guard pages (guard.h).
  *
  * A cache says that one is due (mcache_sample.c).  The block that it has just handed out is then
- * replaced.  Being in no arena, it comes to the slow half of free and realloc, and from there to here.
+ * replaced.  Being in no arena, it comes to the slow half of free and realloc, and from there to
+ * here.
  *
  * Lock: procs.lock while the pool is made. */
 #include "pyhook_table.h"
@@ -48,7 +49,8 @@ static void write_stack(void *ctx, const struct guard_trace *trace, const char *
         if (at->function < LOCATIONS_RESERVED)
             ga_say("  %s", name);
         else
-            ga_say("  File \"%s\", line %u in %s", shown(l, f->file, file), (unsigned)at->line, name);
+            ga_say("  File \"%s\", line %u in %s", shown(l, f->file, file), (unsigned)at->line,
+                   name);
     }
 }
 

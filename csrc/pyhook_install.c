@@ -1,11 +1,13 @@
-/* pyhook_install: goalloc into CPython's allocator table and out of it, beside others who do the same.
+/* pyhook_install: goalloc into CPython's allocator table and out of it, beside others who do the
+ * same.
  *
- * What others do.  tracemalloc, the debug hooks and most profilers save the table when they start, put
- * functions of their own on top, and when they stop restore what they saved, without a look at what is
- * there.  So who comes after such a tool is dropped when it stops, and who came before it is called
- * through it and comes back.  Hence
- *   replacing (launch, import) only on a table that is CPython's own: nobody can then restore one from
- *                              before us, under which our blocks would go to a free that knows them not
+ * What others do.  tracemalloc, the debug hooks and most profilers save the table when they start,
+ * put functions of their own on top, and when they stop restore what they saved, without a look at
+ * what is there.  So who comes after such a tool is dropped when it stops, and who came before it
+ * is called through it and comes back.  Hence
+ *   replacing (launch, import) only on a table that is CPython's own: nobody can then restore one
+ *                              from before us, under which our blocks would go to a free that knows
+ *                              them not
  *   wrapping                   on any table: to be dropped does no harm
  *   the mode                   never remembered only: a call shows whether we are reached
  * The debug hooks go below nobody: in launch mode they are set up again on top of us, as CPython's
@@ -13,8 +15,8 @@
  *
  * After uninstall our functions stay wherever a tool has them saved or stands on top, and pass on.
  *
- * Lock: `changing`, taken before all ranks and never waited for with a GIL, because holders may wait
- * for a GIL. */
+ * Lock: `changing`, taken before all ranks and never waited for with a GIL, because holders may
+ * wait for a GIL. */
 #include "pyhook_table.h"
 
 #include <pthread.h>

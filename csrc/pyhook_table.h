@@ -31,8 +31,8 @@ GA_INLINE bool pyhook_is_serving(const struct pyhook *hook) {
     return atomic_load_explicit(&hook->serving, memory_order_acquire);
 }
 
-/* In import mode pymalloc goes on serving what it had, and takes large blocks from raw: a raw block of
- * ours may then be one of mem or obj. */
+/* In import mode pymalloc goes on serving what it had, and takes large blocks from raw: a raw block
+ * of ours may then be one of mem or obj. */
 GA_INLINE bool pyhook_raw_is_raw(const struct pyhook *hook) { return hook->mode == PYHOOK_LAUNCH; }
 
 /* The cache of the caller, by domain. */
@@ -67,8 +67,8 @@ void pyhook_saw(PyMemAllocatorDomain domain);
 
 /* ---- pyhook_guard.c -------------------------------------------------------------------------- */
 
-/* The block p that was just made, of size bytes, is due to be guarded: what takes its place, with the
- * first `keep` bytes of it; p itself where that can't be. */
+/* The block p that was just made, of size bytes, is due to be guarded: what takes its place, with
+ * the first `keep` bytes of it; p itself where that can't be. */
 void *pyhook_guard(enum ga_domain domain, void *p, size_t size, size_t keep);
 /* p is in guarded memory; what is wrong is fatal. */
 void pyhook_guard_free(enum ga_domain domain, void *p, enum ga_call call);
@@ -82,7 +82,8 @@ extern GA_HIDDEN const PyMemAllocatorEx pyhook_debug_hooks[DOMAINS];
 
 /* Is ours what stands in the table, be it only free and realloc? */
 bool pyhook_on_top(PyMemAllocatorDomain domain);
-/* Do mallocs come by, whoever else may stand on top of us?  Found out by one; needs a thread state. */
+/* Do mallocs come by, whoever else may stand on top of us?  Found out by one; needs a thread
+ * state. */
 bool pyhook_reached(PyMemAllocatorDomain domain);
 
 #endif

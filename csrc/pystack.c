@@ -84,12 +84,13 @@ static bool is_text(const struct text *t, struct utf8 u) {
 
 /* ---- versions of code objects --------------------------------------------------------------- */
 
-/* Who counted the version of a code object that runs in interp, the calling thread's: an interpreter, of
- * one run of Python.  0: not known.
+/* Who counted the version of a code object that runs in interp, the calling thread's: an
+ * interpreter, of one run of Python.  0: not known.
  *
- * An embedding program may end Python and start it again, in the same memory; then versions and the ids
- * of interpreters begin anew, and nothing calls us.  So an interpreter is marked when it is first seen.
- * The mark is an index for data of code objects, of which each interpreter has many; nobody sets any. */
+ * An embedding program may end Python and start it again, in the same memory; then versions and the
+ * ids of interpreters begin anew, and nothing calls us.  So an interpreter is marked when it is
+ * first seen.  The mark is an index for data of code objects, of which each interpreter has many;
+ * nobody sets any. */
 static uint64_t issuer_of(PyInterpreterState *interp) {
     static _Atomic uint32_t nmarked;
     if (!frame_is_marked(interp)) {
@@ -160,9 +161,10 @@ static GA_NOINLINE bool is_same(struct pystack *s, struct known_place *e, const 
     return true;
 }
 
-/* The code object at the address that e has is the one that e was made of, or cannot be told
- * from it by name, file and line.  Nobody issues a version twice: with the same one it is the same
- * object.  All that may have changed in it is the file, which imp sets when the code has been made. */
+/* The code object at the address that e has is the one that e was made of, or cannot be told from
+ * it by name, file and line.  Nobody issues a version twice: with the same one it is the same
+ * object.  All that may have changed in it is the file, which imp sets when the code has been
+ * made. */
 GA_INLINE bool is_valid(struct pystack *s, struct known_place *e, const PyCodeObject *code,
                         uint64_t issuer) {
     uint32_t version = frame_code_version(code);
@@ -235,8 +237,8 @@ static GA_NOINLINE void look_at_thread(struct locations *l) {
     self.of = self.thread != LOCATION_DROPPED ? l : NULL; /* there may be memory the next time */
 }
 
-/* Names are set when a thread begins, mostly, and a call of the system for each would cost more than the
- * rest of a short walk. */
+/* Names are set when a thread begins, mostly, and a call of the system for each would cost more
+ * than the rest of a short walk. */
 static uint32_t this_thread(struct locations *l) {
     if (self.forks != forks || self.of != l || self.walks < WALKS_PER_NAME ||
         self.walks % WALKS_PER_NAME == 0)

@@ -1,10 +1,10 @@
 /* pystack: where in the Python program is the calling thread?  The walker of the heap profile.
  *
  * Called at any allocation, so also by threads without a thread state, while frames, code objects
- * and interpreters are being made and unmade, during garbage collection, and with an exception
- * set.  So it reads and does nothing else, but that it marks interpreters (issuer_of): it allocates
- * nothing of Python's, changes no reference count, calls no Python code, raises nothing, and takes no
- * lock but that of its memory (persistentalloc's).
+ * and interpreters are being made and unmade, during garbage collection, and with an exception set.
+ * So it reads and does nothing else, but that it marks interpreters (issuer_of): it allocates
+ * nothing of Python's, changes no reference count, calls no Python code, raises nothing, and takes
+ * no lock but that of its memory (persistentalloc's).
  *
  * A stack is made of the functions that sys._getframe() would find; of what is deeper than the
  * caller has room for nothing is looked at.  The line is that of f_lineno; where an instruction has
@@ -12,9 +12,9 @@
  * surrogates are question marks.
  *
  * Threads are known by their native id (threading.get_native_id()) and by the name that the system
- * has for them, which is asked for at the first walks of each and now and then later: the program's,
- * until somebody sets one; from 3.14 on, threading does.  threading's own names can't be read from here; who reads the profile can ask for
- * those of the native ids that live.
+ * has for them, which is asked for at the first walks of each and now and then later: the
+ * program's, until somebody sets one; from 3.14 on, threading does.  threading's own names can't be
+ * read from here; who reads the profile can ask for those of the native ids that live.
  *
  * A cache remembers the locations of instructions.  It is keyed by address, but code objects come
  * and go: an entry is good for the code object of the same version, or, where that isn't known, for

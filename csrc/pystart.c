@@ -1,11 +1,11 @@
-/* pystart: goalloc's Python side, run when a launched interpreter is ready and its program is not yet
- * begun.
+/* pystart: goalloc's Python side, run when a launched interpreter is ready and its program is not
+ * yet begun.
  *
- * No start-up file serves for that: sitecustomize has room for one, a .pth must lie in site-packages,
- * and both can be switched off.  An audit hook may be set before the interpreter is made, and
- * CPython raises one of the events cpython.run_* exactly then, for a script, -m, -c and stdin alike.
- * C hooks can't be taken out again, so this one is set only in processes that were asked for more than
- * an allocator; afterwards it costs them a call per audited event.
+ * No start-up file serves for that: sitecustomize has room for one, a .pth must lie in
+ * site-packages, and both can be switched off.  An audit hook may be set before the interpreter is
+ * made, and CPython raises one of the events cpython.run_* exactly then, for a script, -m, -c and
+ * stdin alike.  C hooks can't be taken out again, so this one is set only in processes that were
+ * asked for more than an allocator; afterwards it costs them a call per audited event.
  *
  * Invariant: whatever fails here is said on stderr in one line, and the program runs.
  * Lock: none; `begun` changes while there is one thread. */
@@ -16,7 +16,8 @@
 static const char code[] =
     "import sys\n"
     "try:\n"
-    "    sys.path.insert(0, folder)\n" /* before a goalloc.py of the program, which may lie beside it */
+    /* before a goalloc.py of the program, which may lie beside it */
+    "    sys.path.insert(0, folder)\n"
     "    try:\n"
     "        from goalloc import startup\n"
     "    finally:\n"
@@ -54,8 +55,8 @@ static int at_event(const char *event, PyObject *args, void *data) {
     return 0;
 }
 
-/* Before the interpreter is made.  core: the path of this shared object, in the folder of the package;
- * children: whether child Pythons will run on goalloc too. */
+/* Before the interpreter is made.  core: the path of this shared object, in the folder of the
+ * package; children: whether child Pythons will run on goalloc too. */
 __attribute__((visibility("default"))) void goalloc_run_at_start(const char *core, bool children) {
     const char *end = strrchr(core, '/');
     while (end != NULL && end > core && *--end != '/')

@@ -1,5 +1,5 @@
-/* See report.h.  Lines are formatted into a buffer on the stack: nothing is allocated, so the report
- * does not show up in its own numbers.  Lock: those of inspect.c. */
+/* See report.h.  Lines are formatted into a buffer on the stack: nothing is allocated, so the
+ * report does not show up in its own numbers.  Lock: those of inspect.c. */
 #include "report.h"
 
 #include <stdarg.h>

@@ -34,8 +34,8 @@ static struct mcentral *first_set(struct mheap *h) {
     return set;
 }
 
-/* Returns the pages that went back to the heap.  mcaches.lock keeps out who walks the centrals without
- * their locks (inspect.c), here and below. */
+/* Returns the pages that went back to the heap.  mcaches.lock keeps out who walks the centrals
+ * without their locks (inspect.c), here and below. */
 static uint64_t age_centrals(struct mheap *h, uint8_t tick) {
     uint64_t npages = 0;
     for (struct mcentral *set = first_set(h); set != NULL; set = set->next_set) {
@@ -132,7 +132,7 @@ size_t heap_free_os_memory(struct mheap *h) {
     mheap_free_os_memory(h);
     uint64_t after = mheap_given_back(h);
     world_start(h);
-    /* A page of ours of which half was given back counts for nothing once its span is free: where the
-     * system refuses the rest, less may be given back than before. */
+    /* A page of ours of which half was given back counts for nothing once its span is free: where
+     * the system refuses the rest, less may be given back than before. */
     return after > before ? after - before : 0;
 }

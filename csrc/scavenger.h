@@ -1,14 +1,14 @@
 /* scavenger: gives back, by the clock, what the program no longer needs.
  *
- * A delay is the time that memory must have been spare for; it is seen in ticks, GA_SCAVENGE_TICKS to
- * a delay.  At each tick caches and centrals age (mcache_age.c, mcentral_scavenge.c), which makes free
- * runs of what they kept; what the heap then has beyond its goal (mheap_scavenge.c) goes back bit by
- * bit.  Every few ticks all spans with room are swept for vacant pages.
+ * A delay is the time that memory must have been spare for; it is seen in ticks, GA_SCAVENGE_TICKS
+ * to a delay.  At each tick caches and centrals age (mcache_age.c, mcentral_scavenge.c), which
+ * makes free runs of what they kept; what the heap then has beyond its goal (mheap_scavenge.c) goes
+ * back bit by bit.  Every few ticks all spans with room are swept for vacant pages.
  *
- * Nothing here waits or reads a clock: who calls scavenger_step says what time it is, and when to come
- * again is the answer.  background.c is who calls it for the heap of the process.
- * Lock: scavenger_step has one caller at a time; the floors below lock what they touch.  The counters
- * are atomic. */
+ * Nothing here waits or reads a clock: who calls scavenger_step says what time it is, and when to
+ * come again is the answer.  background.c is who calls it for the heap of the process.
+ * Lock: scavenger_step has one caller at a time; the floors below lock what they touch.  The
+ * counters are atomic. */
 #ifndef GA_SCAVENGER_H
 #define GA_SCAVENGER_H
 
@@ -40,7 +40,8 @@ uint64_t scavenger_step(struct mheap *h, uint64_t now);
 uint64_t scavenger_set_delay(struct mheap *h, uint64_t delay);
 
 /* Gives everything back that can be, at once: what caches hold too, vacant pages inside spans, all
- * free runs.  Returns the bytes.  As with world_stop, the caller holds the GIL of its interpreter. */
+ * free runs.  Returns the bytes.  As with world_stop, the caller holds the GIL of its
+ * interpreter. */
 size_t heap_free_os_memory(struct mheap *h);
 
 #endif

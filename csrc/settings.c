@@ -160,7 +160,8 @@ static void read_random_arenas(struct settings *s) {
     const char *text = getenv("GOALLOC_RANDOM_ARENAS");
     s->random_arenas = text != NULL && strcmp(text, "1") == 0;
     if (text != NULL && !s->random_arenas && strcmp(text, "0") != 0)
-        warn("goalloc: warning: GOALLOC_RANDOM_ARENAS is neither 0 nor 1: arenas are where they always "
+        warn("goalloc: warning: GOALLOC_RANDOM_ARENAS is neither 0 nor 1: arenas are where they "
+             "always "
              "are\n");
 }
 

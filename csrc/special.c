@@ -1,7 +1,7 @@
 /* See special.h.
  *
- * Invariants: every slot between a special's place by its hash and the slot it is in is used; at most
- * three quarters of the slots are. */
+ * Invariants: every slot between a special's place by its hash and the slot it is in is used; at
+ * most three quarters of the slots are. */
 #include "special.h"
 
 #include "fatal.h"
@@ -89,7 +89,8 @@ static void remove_slot(struct specials *t, size_t i) {
 
 static void shrink(struct specials *t) {
     if (t->nslots > min_slots() && count(t) < t->nslots / 16)
-        resize(t, ga_max(t->nslots / 4, min_slots())); /* without memory for a smaller one it stays */
+        /* without memory for a smaller one it stays */
+        resize(t, ga_max(t->nslots / 4, min_slots()));
 }
 
 /* ---- entry points --------------------------------------------------------------------------- */
@@ -108,8 +109,8 @@ bool specials_add(struct specials *t, uintptr_t addr, enum special_kind kind, ui
     return ok;
 }
 
-/* One load for the many heaps that have none.  No special that the caller may ask for can be missed:
- * he has come to know of the block after it was added. */
+/* One load for the many heaps that have none.  No special that the caller may ask for can be
+ * missed: he has come to know of the block after it was added. */
 static bool is_empty(const struct specials *t) { return count(t) == 0; }
 
 /* The slot, or NULL. */

@@ -1,11 +1,11 @@
 /* special: what is known of single blocks, found by address (Go's special records).
  *
- * Few blocks have any: those that the profile has sampled.  They are found again when they
- * are freed, without cost for the others: the bit of a block with a special is clear in the heap
- * bitmap while it lives, so the fast paths of free and realloc take it for no live block, and the slow
- * ones look here before they call it a mistake.  A block is live if its bit is set or it has a special;
- * who asks the bitmap asks here too.  In wrap mode the blocks are those of another allocator, and have
- * no bit.
+ * Few blocks have any: those that the profile has sampled.  They are found again when they are
+ * freed, without cost for the others: the bit of a block with a special is clear in the heap bitmap
+ * while it lives, so the fast paths of free and realloc take it for no live block, and the slow
+ * ones look here before they call it a mistake.  A block is live if its bit is set or it has a
+ * special; who asks the bitmap asks here too.  In wrap mode the blocks are those of another
+ * allocator, and have no bit.
  *
  * One hash table: open addressing, linear probing; what is deleted leaves no gap.  It grows and
  * shrinks by its content.  A block has at most one special of a kind.
@@ -48,6 +48,7 @@ bool specials_has(struct specials *t, uintptr_t addr);
 void specials_take_all(struct specials *t, enum special_kind kind,
                        void (*visit)(const struct special *s, void *ctx), void *ctx);
 /* Calls visit for each, with the lock held. */
-void specials_each(struct specials *t, void (*visit)(const struct special *s, void *ctx), void *ctx);
+void specials_each(struct specials *t, void (*visit)(const struct special *s, void *ctx),
+                   void *ctx);
 
 #endif

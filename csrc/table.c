@@ -54,8 +54,9 @@ static bool chunk_has_room(struct table *t) {
     return t->chunk[chunk] != NULL;
 }
 
-void *table_find(const struct table *t, uint32_t hash, bool (*same)(const void *row, const void *key),
-                 const void *key, uint32_t *number) {
+void *table_find(const struct table *t, uint32_t hash,
+                 bool (*same)(const void *row, const void *key), const void *key,
+                 uint32_t *number) {
     if (t->nindex == 0)
         return NULL;
     size_t mask = t->nindex - 1;

@@ -1,9 +1,9 @@
 /* table: rows of one size that are found by their content, and by number.
  *
  * A row never moves and never goes: its number and its address are good for ever, also for readers
- * without a lock that have got the number from somebody with it.  Rows lie in chunks that double, so
- * little is taken that is not used; an index of their numbers by hash is renewed as they become more.
- * Every row begins with its hash, a uint32_t that the caller fills in.
+ * without a lock that have got the number from somebody with it.  Rows lie in chunks that double,
+ * so little is taken that is not used; an index of their numbers by hash is renewed as they become
+ * more.  Every row begins with its hash, a uint32_t that the caller fills in.
  * Lock: the caller's.  Failure: NULL, nothing changed. */
 #ifndef GA_TABLE_H
 #define GA_TABLE_H
@@ -33,8 +33,8 @@ GA_INLINE void *table_row(const struct table *t, uint32_t i) {
 }
 
 /* The first row with this hash for which same(row, key) holds, or NULL. */
-void *table_find(const struct table *t, uint32_t hash, bool (*same)(const void *row, const void *key),
-                 const void *key, uint32_t *number);
+void *table_find(const struct table *t, uint32_t hash,
+                 bool (*same)(const void *row, const void *key), const void *key, uint32_t *number);
 /* Will the next table_add succeed?  For who needs memory for what goes into the row first. */
 bool table_has_room(struct table *t);
 /* A new row, zero but for its hash. */

@@ -16,7 +16,8 @@ struct tally *tally_take(struct tallies *ts) {
     return t;
 }
 
-/* Release, as all stores to taken: who takes it over goes on from the counts that it was left with. */
+/* Release, as all stores to taken: who takes it over goes on from the counts that it was left
+ * with. */
 void tally_leave(struct tally *t) { atomic_store(&t->taken, false); }
 
 void tallies_after_fork(struct tallies *ts, struct tally *mine) {

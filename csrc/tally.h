@@ -1,9 +1,10 @@
 /* tally: how many blocks of which size class were asked for, and how many bytes; for wrap mode.
  *
  * A tally is written by one thread at a time, with plain stores that readers see as they come: no
- * lock, no locked instruction.  When its thread ends the next new thread takes it over and counts on,
- * so nothing counted is lost and there are as many tallies as there ever were threads at once.  Who
- * can't have one, for want of memory or because he is ending, counts with atomics on the shared one.
+ * lock, no locked instruction.  When its thread ends the next new thread takes it over and counts
+ * on, so nothing counted is lost and there are as many tallies as there ever were threads at once.
+ * Who can't have one, for want of memory or because he is ending, counts with atomics on the shared
+ * one.
  *
  * Lock: none; the list only grows.  A child of fork keeps the sums and calls tallies_after_fork. */
 #ifndef GA_TALLY_H

@@ -20,8 +20,8 @@ static void retire_block(struct mheap *h, struct tiny *t, uintptr_t block) {
     t->slots[t->nslots++] = (void *)block;
 }
 
-/* Takes one bit off the word of addr's block, and retires the block if that was the last.  False: it
- * was not set. */
+/* Takes one bit off the word of addr's block, and retires the block if that was the last.  False:
+ * it was not set. */
 static bool drop(struct mheap *h, struct tiny *t, struct mspan *s, uintptr_t addr, uint32_t bit) {
     uint32_t old = atomic_fetch_and(parts_of(s, addr), ~bit);
     if (!(old & bit))
@@ -31,7 +31,8 @@ static bool drop(struct mheap *h, struct tiny *t, struct mspan *s, uintptr_t add
     return true;
 }
 
-static uintptr_t open_block(struct mheap *h, struct tiny *t, struct mcentral *mc, struct mcache *c) {
+static uintptr_t open_block(struct mheap *h, struct tiny *t, struct mcentral *mc,
+                            struct mcache *c) {
     if (t->nslots == 0)
         t->nslots = (uint32_t)mcentral_take(h, mc, c, &t->cached, GA_TINY_SLOTS / 2, t->slots);
     if (t->nslots == 0)
@@ -44,8 +45,8 @@ static uintptr_t open_block(struct mheap *h, struct tiny *t, struct mcentral *mc
     return block;
 }
 
-void *tiny_alloc(struct mheap *h, struct tiny *t, struct mcentral *mc, struct mcache *c, size_t size,
-                 size_t align) {
+void *tiny_alloc(struct mheap *h, struct tiny *t, struct mcentral *mc, struct mcache *c,
+                 size_t size, size_t align) {
     size_t offset = ga_align_up(t->offset, align);
     if (t->block != 0 && offset + size <= GA_TINY_SIZE) {
         uint32_t start = (uint32_t)1 << offset | (offset ? GA_TINY_EVER(offset) : 0);

@@ -5,8 +5,8 @@
  * ever were, and whether some cache still cuts parts from the block (GA_TINY_HELD).  The block goes
  * back when none is live and nobody holds it.  That also names each misuse of a part exactly.
  *
- * Parts of one block may be freed by any thread: the words are atomic.  A struct tiny belongs to its
- * cache.  Failure: NULL, nothing changed. */
+ * Parts of one block may be freed by any thread: the words are atomic.  A struct tiny belongs to
+ * its cache.  Failure: NULL, nothing changed. */
 #ifndef GA_TINY_H
 #define GA_TINY_H
 
@@ -28,14 +28,14 @@ struct tiny {
 };
 
 /* size < 16; align a power of two <= 8.  mc: the central of tiny spans, c: whose tiny it is. */
-void *tiny_alloc(struct mheap *h, struct tiny *t, struct mcentral *mc, struct mcache *c, size_t size,
-                 size_t align);
+void *tiny_alloc(struct mheap *h, struct tiny *t, struct mcentral *mc, struct mcache *c,
+                 size_t size, size_t align);
 /* Is addr, in tiny span s, the start of a live part? */
 bool tiny_is_live(const struct mspan *s, uintptr_t addr);
 /* Has addr ever been the start of a part of its block? */
 bool tiny_was_live(const struct mspan *s, uintptr_t addr);
-/* Bytes of the live part at addr that nobody else uses, now or later; t: of the cache that asks.  0:
- * its block is being cut by another cache, which alone knows where the part ends. */
+/* Bytes of the live part at addr that nobody else uses, now or later; t: of the cache that asks.
+ * 0: its block is being cut by another cache, which alone knows where the part ends. */
 size_t tiny_part_size(const struct tiny *t, const struct mspan *s, uintptr_t addr);
 /* Frees the part at addr in tiny span s; false: no live part starts there. */
 bool tiny_free(struct mheap *h, struct tiny *t, struct mspan *s, uintptr_t addr);

@@ -38,7 +38,8 @@ GA_INLINE struct treap_key treap_key_max(void) {
 
 /* In key order; NULL at the end. */
 struct mspan *treap_first(const struct treap *t);
-struct mspan *treap_last(const struct treap *t, struct treap_key upto); /* the last not behind upto */
+/* the last not behind upto */
+struct mspan *treap_last(const struct treap *t, struct treap_key upto);
 struct mspan *treap_next(const struct mspan *s);
 struct mspan *treap_prev(const struct mspan *s);
 

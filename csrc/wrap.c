@@ -6,7 +6,8 @@
 #include "fatal.h"
 #include "wrap_sample.h"
 
-/* Different tables that we have been put on in one process.  Tools save and restore the same few. */
+/* Different tables that we have been put on in one process.  Tools save and restore the same
+ * few. */
 #define TABLES_MAX 64
 
 static PyMemAllocatorEx tables[WRAP_DOMAINS][TABLES_MAX];

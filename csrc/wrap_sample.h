@@ -1,11 +1,13 @@
-/* wrap_sample: the profile in wrap mode: blocks of the allocator below, by the sizes that were asked for.
+/* wrap_sample: the profile in wrap mode: blocks of the allocator below, by the sizes that were
+ * asked for.
  *
- * A thread counts its bytes down in its tally.  A sampled block has a special, as in a heap of ours, but
- * there is no bit to clear: every free asks a small filter first, which counts the live sampled blocks
- * by a hash of their address, so nearly all others are known not to be one after a load.
+ * A thread counts its bytes down in its tally.  A sampled block has a special, as in a heap of
+ * ours, but there is no bit to clear: every free asks a small filter first, which counts the live
+ * sampled blocks by a hash of their address, so nearly all others are known not to be one after a
+ * load.
  *
- * To be asked before a block is given back: its address may be another's a moment later.  A realloc is
- * the free of one block and the malloc of another, wherever that is.
+ * To be asked before a block is given back: its address may be another's a moment later.  A realloc
+ * is the free of one block and the malloc of another, wherever that is.
  *
  * Lock: profile.lock and what is below it; the filter and the tallies need none. */
 #ifndef GA_WRAP_SAMPLE_H

@@ -5,8 +5,8 @@ import re
 import cbuild
 import pytest
 
-# Bottom up; a file includes only headers of floors before its own.  os_posix.c and os_cgroup.c stand on
-# floor os.
+# Bottom up; a file includes only headers of floors before its own.  os_posix.c and os_cgroup.c
+# stand on floor os.
 FLOORS = """
     config base hash client fatal domain lock rng os guard persistent fixalloc
     budget special table linetable locations
@@ -18,6 +18,7 @@ FLOORS = """
 KNOW_PYTHON = {"interp", "pystack", "wrap", "pyhook", "goalloc", "pystart"}
 MAX_FILE_LINES = 700
 MAX_FUNCTION_LINES = 60
+MAX_COLUMNS = 100
 
 HEADERS = sorted(cbuild.CSRC.glob("*.h"))
 FILES = [
@@ -79,6 +80,18 @@ def test_size(file):
     assert text.count("\n") <= MAX_FILE_LINES
     long = [start for start, lines in functions(text) if lines > MAX_FUNCTION_LINES]
     assert not long, f"{file.name}: functions that fit no screen, at lines {long}"
+
+
+@pytest.mark.parametrize("folder", [cbuild.CSRC, cbuild.CTESTS], ids=name_of)
+def test_columns(folder):
+    """Of C, in the core and in its tests."""
+    wide = [
+        f"{file.name}:{number}"
+        for file in sorted(folder.glob("*.[ch]"))
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if len(line) > MAX_COLUMNS
+    ]
+    assert not wide, f"lines of more than {MAX_COLUMNS} columns: {wide}"
 
 
 def test_functions_are_found():

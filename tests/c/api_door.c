@@ -1,5 +1,5 @@
-/* A module that shows goalloc's C API to Python as functions on addresses, as its tests need it; and
- * churn(), threads that have no thread state. */
+/* A module that shows goalloc's C API to Python as functions on addresses, as its tests need it;
+ * and churn(), threads that have no thread state. */
 #include <Python.h>
 
 #include <goalloc/goalloc.h>

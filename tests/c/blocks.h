@@ -1,4 +1,5 @@
-/* Blocks that remember what is written in them: any overlap or lost byte shows when one is freed. */
+/* Blocks that remember what is written in them: any overlap or lost byte shows when one is
+ * freed. */
 #ifndef GA_TEST_BLOCKS_H
 #define GA_TEST_BLOCKS_H
 

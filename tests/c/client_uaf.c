@@ -1,5 +1,6 @@
-/* Uses memory after its free, as the argument says, in a build that tells a watching tool of our blocks
- * (client.h); without an argument it does everything that is right, and the tool must be silent. */
+/* Uses memory after its free, as the argument says, in a build that tells a watching tool of our
+ * blocks (client.h); without an argument it does everything that is right, and the tool must be
+ * silent. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Dies as a program does that misuses memory in a debugging run (debug.h); the argument says how. */
+/* Dies as a program does that misuses memory in a debugging run (debug.h); the argument says
+ * how. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Dies as a program does whose block stands between guard pages (guard.h); the argument says of what.
- * The first block of a pool is at the start of its slot, the second at the end. */
+/* Dies as a program does whose block stands between guard pages (guard.h); the argument says of
+ * what.  The first block of a pool is at the start of its slot, the second at the end. */
 #include <signal.h>
 #include <string.h>
 

@@ -3,11 +3,12 @@
  *     fuzz --ops N --seed S --threads T --round R --first F
  *     fuzz FILE ...
  *
- * Rounds of R operations, counted from F, each on a heap of its own that must end empty.  One driver
- * with caches of all kinds, whose run of a seed is the same every time; or T threads with a driver
- * each, and one more that scavenges, stops, checks, limits, and makes calls of the system fail.
- * Or one driver whose decisions are the bytes of a file, which a fuzzer made that looks at what they
- * reach (fuzz_guided.py): built with -DFUZZ_GUIDED there is no main, but what such a fuzzer calls. */
+ * Rounds of R operations, counted from F, each on a heap of its own that must end empty.  One
+ * driver with caches of all kinds, whose run of a seed is the same every time; or T threads with a
+ * driver each, and one more that scavenges, stops, checks, limits, and makes calls of the system
+ * fail.  Or one driver whose decisions are the bytes of a file, which a fuzzer made that looks at
+ * what they reach (fuzz_guided.py): built with -DFUZZ_GUIDED there is no main, but what such a
+ * fuzzer calls. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

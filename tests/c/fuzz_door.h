@@ -1,6 +1,6 @@
-/* How blocks are asked for and given back: of the heap itself, in a debugging run by way of its seals
- * (debug.h), and where the heap says that one is due, between guard pages (guard.h).  Each as the hooks
- * under Python do it.
+/* How blocks are asked for and given back: of the heap itself, in a debugging run by way of its
+ * seals (debug.h), and where the heap says that one is due, between guard pages (guard.h).  Each as
+ * the hooks under Python do it.
  *
  * The lane of the moment is locked. */
 #ifndef GA_TEST_FUZZ_DOOR_H
@@ -50,12 +50,13 @@ static inline void door_free(struct driver *d, const struct block *b, enum ga_ca
         EXPECT(ga_free(d->f->h, c, b->p) == MISUSE_NONE);
 }
 
-/* b, of which the first `keep` bytes matter, has just been made or resized: if one is due it gives way
- * to a block between guard pages. */
+/* b, of which the first `keep` bytes matter, has just been made or resized: if one is due it gives
+ * way to a block between guard pages. */
 static inline void door_guard(struct driver *d, struct block *b, size_t keep) {
     struct guards *g = guards_of(d->f);
     bool due = mcache_take_guard(lane_of(d)->c);
-    unsigned char *q = due && g != NULL && guard_wants(g) ? guard_malloc(g, b->size, b->domain) : NULL;
+    unsigned char *q =
+        due && g != NULL && guard_wants(g) ? guard_malloc(g, b->size, b->domain) : NULL;
     if (q == NULL)
         return;
     EXPECT(d->f->debug == NULL && all_zero(q, b->size, true));

@@ -148,7 +148,9 @@ static inline void op_alloc(struct driver *d) {
     enum how how = dice % 8 == 0 ? BY_CALLOC : dice % 8 == 1 ? BY_MEMALIGN : BY_MALLOC;
     size_t align = 1, n = 1, size = b.size;
     b.noscan = l->kind == MCACHE_THREAD || (l->kind != MCACHE_INTERP && dice & 16);
-    b.domain = b.noscan ? (dice & 32 ? DOMAIN_API : DOMAIN_RAW) : dice & 32 ? DOMAIN_OBJ : DOMAIN_MEM;
+    b.domain = b.noscan    ? (dice & 32 ? DOMAIN_API : DOMAIN_RAW)
+               : dice & 32 ? DOMAIN_OBJ
+                           : DOMAIN_MEM;
     if (how == BY_CALLOC) {
         n = 1 + size / 3 % 7;
         size /= n;
@@ -262,7 +264,9 @@ static inline void resized_elsewhere(struct driver *d, struct block *b, struct b
 
 /* To the functions of which domain a program gives b on a lane; noscan: a block that moves is. */
 static inline enum ga_domain realloc_domain(const struct block *b, bool noscan) {
-    return noscan == is_raw(b->domain) ? (enum ga_domain)b->domain : noscan ? DOMAIN_RAW : DOMAIN_MEM;
+    return noscan == is_raw(b->domain) ? (enum ga_domain)b->domain
+           : noscan                    ? DOMAIN_RAW
+                                       : DOMAIN_MEM;
 }
 
 static inline void op_realloc(struct driver *d) {

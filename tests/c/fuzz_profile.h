@@ -11,7 +11,8 @@ enum { FUNCTIONS = 97, LINES = 211, THREADS = 5, FRAMES = 6 };
 static inline uint32_t some_location(struct locations *l, unsigned at) {
     char name[16];
     int n = snprintf(name, sizeof name, "f%u", at % FUNCTIONS);
-    uint32_t f = locations_add_function(l, name, (size_t)n, "fuzz.py", 7, (int32_t)(at % FUNCTIONS));
+    uint32_t f =
+        locations_add_function(l, name, (size_t)n, "fuzz.py", 7, (int32_t)(at % FUNCTIONS));
     return locations_add(l, f, (int32_t)(at % LINES));
 }
 
@@ -36,8 +37,8 @@ static inline bool is_lossless(const struct field *f, const struct profile_copy 
     return copy->dropped == 0 && !atomic_load(&f->faulty);
 }
 
-/* Each sampled block lives, and its sample is what the shadow knows of it.  Returns how many of them
- * were made at the rate of 1, at which none is left out. */
+/* Each sampled block lives, and its sample is what the shadow knows of it.  Returns how many of
+ * them were made at the rate of 1, at which none is left out. */
 static inline uint32_t check_sampled(struct driver *d, const struct profile_copy *copy) {
     uint32_t certain = 0;
     for (size_t i = 0; i < copy->nblocks; i++) {

@@ -29,8 +29,8 @@ static inline uint64_t tiny_slots(struct shadow *s) {
     return n;
 }
 
-/* A cache may hold one tiny slot more than there are parts in.  What waits in the rings of a debugging
- * run has not been freed. */
+/* A cache may hold one tiny slot more than there are parts in.  What waits in the rings of a
+ * debugging run has not been freed. */
 static inline void check_counts(struct driver *d, const struct memstats *m) {
     struct shadow *s = &d->shadow;
     uint64_t tiny = tiny_slots(s), nblocks = d->f->ballast != NULL;
@@ -108,7 +108,8 @@ static inline void check_span(struct driver *d) {
     EXPECT(found && span.state == MSPAN_IN_USE && span.alloc_count != 0);
     uint64_t i = ((uintptr_t)b->p - span.start) / span.elem_size;
     EXPECT(i < span.nelems && bits[i / 64] >> i % 64 & 1);
-    EXPECT(b->tiny || (span.elem_size == b->usable && span.start + i * span.elem_size == (uintptr_t)b->p));
+    EXPECT(b->tiny ||
+           (span.elem_size == b->usable && span.start + i * span.elem_size == (uintptr_t)b->p));
 }
 
 static inline void check_snapshot(struct field *f) {

@@ -1,5 +1,6 @@
-/* A tool as profilers are: saves CPython's allocators, stands on top of them, and when it stops restores
- * what it saved, whoever came meanwhile.  Loaded by test_wrap.py; has nothing of goalloc. */
+/* A tool as profilers are: saves CPython's allocators, stands on top of them, and when it stops
+ * restores what it saved, whoever came meanwhile.  Loaded by test_wrap.py; has nothing of
+ * goalloc. */
 #include <Python.h>
 
 static PyMemAllocatorEx saved[3];

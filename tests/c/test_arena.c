@@ -165,7 +165,8 @@ static void test_address_space_limit(bool hints) {
     CHECK_EQ(f.map.all[0]->reserved, 4 * GA_MIB);
     CHECK(!arena_is_ours(&f.map, base + 4 * GA_MIB));
     uintptr_t next = grow(&f, 4 * GA_MIB).base;
-    if (hints || next == base + 4 * GA_MIB) { /* without hints the system may have put something there */
+    /* without hints the system may have put something there */
+    if (hints || next == base + 4 * GA_MIB) {
         CHECK_EQ(next, base + 4 * GA_MIB);
         CHECK_EQ(f.map.all[0]->reserved, 8 * GA_MIB);
     } else {

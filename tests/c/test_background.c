@@ -1,6 +1,6 @@
-/* The thread in the background, beside a program at work.
- * threads: each keeps patterns in its blocks while the spans around them are scavenged, while one more
- * changes delay and limit, gives everything back at once, ends the thread as a fork does, and checks. */
+/* The thread in the background, beside a program at work.  threads: each keeps patterns in its
+ * blocks while the spans around them are scavenged, while one more changes delay and limit, gives
+ * everything back at once, ends the thread as a fork does, and checks. */
 #include "background.h"
 
 #include <pthread.h>
@@ -9,7 +9,12 @@
 
 #include "blocks.h"
 
-enum { WORKERS = 3, NBLOCKS = 1500, ROUNDS = 12, PATIENCE = 60 /* s, for what must come at last */ };
+enum {
+    WORKERS = 3,
+    NBLOCKS = 1500,
+    ROUNDS = 12,
+    PATIENCE = 60 /* s, for what must come at last */
+};
 
 struct stage {
     struct mheap *h;
@@ -171,7 +176,8 @@ static void test_patterns(enum arena_layout layout, uint64_t seed) {
     end(s.h);
 }
 
-/* Pages inside spans go back and come again while their neighbours live; nobody else does anything. */
+/* Pages inside spans go back and come again while their neighbours live; nobody else does
+ * anything. */
 static void test_inside_spans(void) {
     enum { N = 4000, SIZE = 300 };
     static struct block block[N];
@@ -225,7 +231,8 @@ static void free_some(struct mheap *h, struct mcache *c, size_t nbytes) {
     CHECK_EQ(ga_free(h, c, ga_malloc(h, c, nbytes, true)), MISUSE_NONE);
 }
 
-/* For a heap that is young and small no thread is started; there is one as soon as it is neither. */
+/* For a heap that is young and small no thread is started; there is one as soon as it is
+ * neither. */
 static void test_young(bool grows) {
     struct mheap *h = start(LAYOUT_SPARSE, 1000000);
     struct mcache *c = mcache_new(h, MCACHE_THREAD, h->central);

@@ -107,8 +107,8 @@ static void test_random_use_with_scavenging(uint64_t seed) {
     rig_close(&r);
 }
 
-/* A page that a small block had to itself, for its alignment, is another's in between: that its seal is
- * still there and its bytes are not is no write after free. */
+/* A page that a small block had to itself, for its alignment, is another's in between: that its
+ * seal is still there and its bytes are not is no write after free. */
 static void test_aligned_block_on_pages_of_others(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     struct debugger *d = debug_new(r.h, 0);

@@ -1,6 +1,6 @@
-/* Blocks between guard pages: where they stand, that pools are bounded, which slot is used again when,
- * and that faults elsewhere are handed on.
- * threads: several at once make blocks and free each other's. */
+/* Blocks between guard pages: where they stand, that pools are bounded, which slot is used again
+ * when, and that faults elsewhere are handed on.  threads: several at once make blocks and free
+ * each other's. */
 #include "guard.h"
 
 #include <pthread.h>
@@ -24,7 +24,8 @@ static void test_placement(void) {
     static const size_t sizes[] = {0, 1, 15, 16, 17, 100, 4096, 4097, 100000, GA_GUARD_BYTES};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         size_t n = sizes[i];
-        unsigned char *at_start = guard_malloc(g, n, DOMAIN_RAW), *at_end = guard_malloc(g, n, DOMAIN_MEM);
+        unsigned char *at_start = guard_malloc(g, n, DOMAIN_RAW),
+                      *at_end = guard_malloc(g, n, DOMAIN_MEM);
         enum ga_domain domain;
         CHECK(guards_own(g, at_start) && guards_own(g, at_end));
         CHECK_EQ((uintptr_t)at_start % g->page, 0);
@@ -59,8 +60,10 @@ static void test_queue(void) {
     guard_free(g, blocks[7], DOMAIN_OBJ, CALL_FREE);
     guard_free(g, blocks[3], DOMAIN_OBJ, CALL_FREE);
     char *first = guard_malloc(g, 64, DOMAIN_OBJ), *second = guard_malloc(g, 64, DOMAIN_OBJ);
-    CHECK_EQ(((uintptr_t)first - g->base) / g->stride, ((uintptr_t)blocks[7] - g->base) / g->stride);
-    CHECK_EQ(((uintptr_t)second - g->base) / g->stride, ((uintptr_t)blocks[3] - g->base) / g->stride);
+    CHECK_EQ(((uintptr_t)first - g->base) / g->stride,
+             ((uintptr_t)blocks[7] - g->base) / g->stride);
+    CHECK_EQ(((uintptr_t)second - g->base) / g->stride,
+             ((uintptr_t)blocks[3] - g->base) / g->stride);
     blocks[7] = first;
     blocks[3] = second;
     for (unsigned i = 0; i < GA_GUARD_SLOTS; i++)
@@ -83,8 +86,8 @@ static unsigned wanted_of(struct guards *g, unsigned n) {
     return wanted;
 }
 
-/* With each part of the pool that is taken half as many come in, by number or by size, and never none
- * while there is room. */
+/* With each part of the pool that is taken half as many come in, by number or by size, and never
+ * none while there is room. */
 static void test_fewer_come_in_as_it_fills(void) {
     static const size_t sizes[] = {64, GA_GUARD_BYTES};
     for (size_t k = 0; k < 2; k++) {

@@ -1,5 +1,5 @@
-/* Handlers of others, above and below ours: each gets the calls that it would get without us, and what
- * ends a program without us ends it. */
+/* Handlers of others, above and below ours: each gets the calls that it would get without us, and
+ * what ends a program without us ends it. */
 #include "guard.h"
 
 #include <signal.h>

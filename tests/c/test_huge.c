@@ -1,4 +1,5 @@
-/* Huge pages: what is advised and what is not, and that nothing is given back that is still advised.
+/* Huge pages: what is advised and what is not, and that nothing is given back that is still
+ * advised.
  *
  * Every madvise is looked at on its way.  A kernel without huge pages refuses the advice: here it
  * counts as given all the same. */
@@ -164,8 +165,8 @@ static void test_moved(void) {
     rig_close(&r);
 }
 
-/* Where the system makes huge pages of all it can nothing is asked for, but renounced all the same, and
- * again when the kernel's mapping has been made anew. */
+/* Where the system makes huge pages of all it can nothing is asked for, but renounced all the same,
+ * and again when the kernel's mapping has been made anew. */
 static void test_unasked(void) {
     open_heap(LAYOUT_SPARSE, HUGE_ALL, 0);
     r.h->map.huge_unasked = true;

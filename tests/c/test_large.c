@@ -68,8 +68,8 @@ static bool all_zero(const unsigned char *p, size_t n) {
     return n == 0;
 }
 
-/* Fresh memory is handed out upwards without gaps: blocks of 5, `behind` and 5 pages side by side, and
- * all that is left of the heap in use, too. */
+/* Fresh memory is handed out upwards without gaps: blocks of 5, `behind` and 5 pages side by side,
+ * and all that is left of the heap in use, too. */
 static unsigned char *lay(size_t behind, unsigned char **next) {
     begin(LAYOUT_SPARSE);
     unsigned char *p = take(5);
@@ -159,7 +159,8 @@ static void test_no_room_behind(void) {
     }
 }
 
-/* What has to move goes where it can grow on, even if a smaller run would do; else where it fits. */
+/* What has to move goes where it can grow on, even if a smaller run would do; else where it
+ * fits. */
 static void test_moves_where_there_is_room(void) {
     begin(LAYOUT_SPARSE);
     unsigned char *fits = take(12), *fence = take(5), *roomy = take(12 + 12 * GA_GROW_ROOM);

@@ -220,7 +220,8 @@ static void test_dropped_takes_nothing(void) {
     world_destroy(&w);
 }
 
-/* A thread for each request: the first ones are told apart for ever, the others are one, and take nothing. */
+/* A thread for each request: the first ones are told apart for ever, the others are one, and take
+ * nothing. */
 static void test_threads_without_end(void) {
     enum { MANY = 5 * GA_PROFILE_THREADS_MAX };
     struct world w;
@@ -241,9 +242,11 @@ static void test_threads_without_end(void) {
     CHECK_EQ(called->nbytes, strlen("<other threads>"));
     CHECK_EQ(memcmp(called->bytes, "<other threads>", called->nbytes), 0);
     for (uint32_t i = 0; i < MANY; i++) {
-        uint32_t again = locations_add_thread(&w.l, i + 1, name, (size_t)sprintf(name, "thread %u", i));
+        uint32_t again =
+            locations_add_thread(&w.l, i + 1, name, (size_t)sprintf(name, "thread %u", i));
         CHECK_EQ(again, id[i]);
-        CHECK_EQ(again == others, i >= GA_PROFILE_THREADS_MAX - 1); /* the dropped one is the first */
+        /* the dropped one is the first */
+        CHECK_EQ(again == others, i >= GA_PROFILE_THREADS_MAX - 1);
     }
     CHECK_EQ(w.l.dropped, 0);
     world_destroy(&w);

@@ -205,7 +205,8 @@ static void test_realloc_in_place(void) {
 
 /* ---- misuse --------------------------------------------------------------------------------- */
 
-/* What free, realloc and usable_size all say of p, and the line of free (of realloc if it differs). */
+/* What free, realloc and usable_size all say of p, and the line of free (of realloc if it
+ * differs). */
 static void check_misuse(struct rig *r, void *p, enum misuse expected, const char *text) {
     enum misuse why;
     char line[200], wanted[200];
@@ -218,7 +219,8 @@ static void check_misuse(struct rig *r, void *p, enum misuse expected, const cha
         static const char *const heads[][2] = {
             [MISUSE_DOUBLE_FREE] = {"double free of", "realloc of freed"},
             [MISUSE_INTERIOR] = {"free of interior pointer", "realloc of interior pointer"},
-            [MISUSE_UNALLOCATED] = {"free of unallocated pointer", "realloc of unallocated pointer"},
+            [MISUSE_UNALLOCATED] = {"free of unallocated pointer",
+                                    "realloc of unallocated pointer"},
             [MISUSE_FOREIGN] = {"free of foreign pointer", "realloc of foreign pointer"},
         };
         int n = misuse_message(r->h, expected, op ? "realloc" : "free", p, line, sizeof line);

@@ -233,7 +233,8 @@ static void test_free_and_new(void) {
 
 /* ---- sampling ------------------------------------------------------------------------------- */
 
-/* At a rate of one byte every block is a sample, whether it came from the store or from a refill. */
+/* At a rate of one byte every block is a sample, whether it came from the store or from a
+ * refill. */
 static void test_every_block_is_sampled(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     r.h->caches->sample_rate = 1;

@@ -27,7 +27,8 @@ static bool is_used(const struct rig *r) { return atomic_load(&r->c->used); }
 
 static void test_shape(void) { CHECK_EQ(make_spanclass(size_to_class(SIZE), true), SPC); }
 
-/* As many slots stay as were handed out since the last time; unused for a whole time, it is shut. */
+/* As many slots stay as were handed out since the last time; unused for a whole time, it is
+ * shut. */
 static void test_store(enum mcache_kind kind) {
     struct rig r = rig_open(LAYOUT_SPARSE, kind);
     alloc(&r, N);

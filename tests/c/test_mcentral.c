@@ -30,7 +30,8 @@ static void test_take_and_put(void) {
     for (size_t i = 0; i < 3; i++) /* in address order */
         CHECK_EQ(out[i], s->start_addr + i * s->elemsize);
 
-    /* The rest of it; for one more the heap would have to grow, and it does that only for a first. */
+    /* The rest of it; for one more the heap would have to grow, and it does that only for a
+     * first. */
     CHECK_EQ(mcentral_take(r.h, mc, r.c, &cached, 64, out + 3), n - 3);
     CHECK_EQ(cached, NULL);
     CHECK_EQ(s->cached, NULL);
@@ -132,7 +133,8 @@ static void test_the_fullest_first(void) {
     spanclass_t spc = make_spanclass(size_to_class(128), false);
     struct mcentral *mc = &r.h->central[spc];
     struct mspan *cached[NSPANS] = {NULL}, *span[NSPANS];
-    const size_t back[NSPANS] = {20, 50, NSLOTS, 10, 40}; /* far enough apart for lists of their own */
+    /* far enough apart for lists of their own */
+    const size_t back[NSPANS] = {20, 50, NSLOTS, 10, 40};
     const unsigned order[NSPANS] = {3, 0, 4, 1, 2};
     CHECK_EQ(nelems(spc), NSLOTS);
     for (unsigned i = 0; i < NSPANS; i++) {

@@ -141,7 +141,8 @@ static void test_against_model(struct rng *rng) {
             uint32_t before = t.s->os_released;
             t.mc->tick += LONG_AGO;
             uint64_t given = sweep(&t, LONG_AGO);
-            /* What has room for less than a page is not looked at: its waste behind the last slot. */
+            /* What has room for less than a page is not looked at: its waste behind the last
+             * slot. */
             if ((n - nout) * t.s->elemsize >= os_page_size())
                 CHECK_EQ(t.s->os_released, vacant(&t));
             CHECK_EQ(given, (ga_popcount64(t.s->os_released) - ga_popcount64(before)) *

@@ -1,4 +1,5 @@
-/* The page heap: named cases (before, request, after), and random ones against an array of pages. */
+/* The page heap: named cases (before, request, after), and random ones against an array of
+ * pages. */
 #include "large.h"
 
 #include <string.h>
@@ -219,7 +220,8 @@ static void test_free_os_memory_fails(void) {
 
 enum { PAGE_USED = 1, PAGE_RELEASED = 2 };
 
-/* What the pages of the heap are, by their number from the first on; only that range is looked at. */
+/* What the pages of the heap are, by their number from the first on; only that range is looked
+ * at. */
 struct model {
     uintptr_t base;
     uint8_t page[8192];

@@ -270,7 +270,8 @@ static void test_limit(enum arena_layout layout, struct rng *rng) {
     rig_close(&r);
 }
 
-/* Set below what is taken already, down to nothing at all: what is free goes at once, all works on. */
+/* Set below what is taken already, down to nothing at all: what is free goes at once, all works
+ * on. */
 static void test_set_low(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     void *p = ga_malloc(r.h, r.c, 5 * GA_MIB, true), *q = ga_malloc(r.h, r.c, 3 * GA_MIB, true);
@@ -343,8 +344,8 @@ static bool is_backed(uintptr_t page) {
     return there & 1;
 }
 
-/* A page that nobody may write stops the system: what it has backed by then and is not in use counts as
- * given back, and must be. */
+/* A page that nobody may write stops the system: what it has backed by then and is not in use
+ * counts as given back, and must be. */
 static void test_populated_half_way(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     struct mheap *h = r.h;

@@ -67,7 +67,8 @@ static void op_misuse(struct model *m, const struct block *b) {
     enum misuse why;
     size_t usable = ga_usable_size(r->h, r->c, b->p, &why);
     CHECK(why == MISUSE_NONE && usable >= b->size);
-    if (b->size > 1) { /* inside a block no other begins, and a part of a block is no more than it */
+    /* inside a block no other begins, and a part of a block is no more than it */
+    if (b->size > 1) {
         void *inner = b->p + 1 + rng_next(&m->rng) % (b->size - 1);
         CHECK(ga_free(r->h, r->c, inner) != MISUSE_NONE);
     }

@@ -247,7 +247,8 @@ static void test_barrier_after_fork(void) {
 }
 
 static void test_huge_pages_unasked(void) {
-    char first[16] = "", second[16] = "", third[16] = ""; /* always madvise never, one in brackets */
+    /* always madvise never, one in brackets */
+    char first[16] = "", second[16] = "", third[16] = "";
     FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
     bool known = f != NULL && fscanf(f, "%15s %15s %15s", first, second, third) == 3;
     CHECK_EQ(os_huge_pages_unasked(), known && strcmp(first, "[always]") == 0);

@@ -1,6 +1,6 @@
 /* profile: against a shadow that counts every block, to the byte where each is sampled and within
- * chance where not; in use, freed, and at the peak; changed rates; no room; and, threads: allocating,
- * freeing each other's blocks, reading and changing the rate at once. */
+ * chance where not; in use, freed, and at the peak; changed rates; no room; and, threads:
+ * allocating, freeing each other's blocks, reading and changing the rate at once. */
 #include "profile.h"
 
 #include <math.h>
@@ -243,8 +243,8 @@ static void test_estimate(uint64_t rate, size_t size, bool noscan, uint64_t n, u
     double error = fabs((double)allocs - (double)n * p);
     CHECK(error <= 5 * sqrt((double)n * p * (1 - p)) + 1e-6 * (double)n);
     if (error > 5 * sqrt((double)n * p * (1 - p)))
-        fprintf(stderr, "rate %" PRIu64 ", size %zu: %" PRIu64 " samples of %" PRIu64 "\n", rate, size,
-                allocs, n);
+        fprintf(stderr, "rate %" PRIu64 ", size %zu: %" PRIu64 " samples of %" PRIu64 "\n", rate,
+                size, allocs, n);
     profile_copy_free(&b.profile, &copy);
     bench_close(&b);
 }
@@ -272,7 +272,8 @@ static void test_rates(uint64_t seed) {
             made++;
         }
         inspect_memstats(b.r.h, &after);
-        CHECK_EQ(after.mallocs - before.mallocs, made); /* countdowns were drawn again, counts stay */
+        /* countdowns were drawn again, counts stay */
+        CHECK_EQ(after.mallocs - before.mallocs, made);
         every += rates[k] == 1 ? made : 0;
         if (rates[k] == 0)
             CHECK(nlive(&b) <= had);
@@ -293,7 +294,8 @@ static void test_rates(uint64_t seed) {
     bench_close(&b);
 }
 
-/* The rate changes while a thread is on its way to the slow path, its block counted and not yet made. */
+/* The rate changes while a thread is on its way to the slow path, its block counted and not yet
+ * made. */
 static void test_rate_in_between(void) {
     struct bench b;
     struct memstats before, after;
@@ -346,7 +348,8 @@ static void test_failed_realloc(void) {
     struct bench b;
     enum misuse why;
     bench_open(&b, MCACHE_HEAP, 1);
-    void *p = ga_malloc(b.r.h, b.r.c, 40000, false), *behind = ga_malloc(b.r.h, b.r.c, 40000, false);
+    void *p = ga_malloc(b.r.h, b.r.c, 40000, false),
+         *behind = ga_malloc(b.r.h, b.r.c, 40000, false);
     rig_fail(&b.r, 1, true);
     CHECK(ga_realloc(b.r.h, b.r.c, p, 400 * GA_MIB, false, &why) == NULL && why == MISUSE_NONE);
     rig_fail(&b.r, 0, false);
@@ -359,7 +362,7 @@ static void test_failed_realloc(void) {
     bench_close(&b);
 }
 
-/* ---- another allocator's blocks --------------------------------------------------------------- */
+/* ---- another allocator's blocks ------------------------------------------------------------- */
 
 static void test_wrapped(void) {
     struct bench b;

@@ -64,8 +64,9 @@ static void test_the_surplus_only(void) {
     clock_close(&t);
 }
 
-/* A program that needs the same again within a delay hardly meets the scavenger: another order of frees
- * may leave holes, so that a little more than the peak is touched.  Whole runs are left alone. */
+/* A program that needs the same again within a delay hardly meets the scavenger: another order of
+ * frees may leave holes, so that a little more than the peak is touched.  Whole runs are left
+ * alone. */
 static void test_a_loop_is_left_alone(size_t size, int n, unsigned parts) {
     enum { TURNS = 60, WARM = 20 };
     struct clocked t;
@@ -210,7 +211,8 @@ static void test_opened_while_it_was_away(void) {
     clock_close(&t);
 }
 
-/* A program that works from its stores alone frees nothing that anybody hears of, until it stops. */
+/* A program that works from its stores alone frees nothing that anybody hears of, until it
+ * stops. */
 static void test_quiet_work(void) {
     struct clocked t;
     clock_open(&t, LAYOUT_SPARSE, MCACHE_THREAD);

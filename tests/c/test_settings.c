@@ -96,7 +96,8 @@ static void test_memory_limit(void) {
 
 #define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)0)->name)
 
-/* Each variable with each kind of value, and what its field is then; the others keep their defaults. */
+/* Each variable with each kind of value, and what its field is then; the others keep their
+ * defaults. */
 static void test_environment(void) {
     static const struct {
         const char *name, *value;
@@ -109,7 +110,8 @@ static void test_environment(void) {
         {"GOALLOC_LINEAR_SIZE", "1GiB", FIELD(linear_bytes), 1 << 30},
         {"GOALLOC_LINEAR_SIZE", "0", FIELD(linear_bytes), 0},
         {"GOALLOC_LINEAR_SIZE", "much", FIELD(linear_bytes), 0},
-        {"GOALLOC_LINEAR_SIZE", "8388608TiB", FIELD(linear_bytes), 0}, /* the tables would not fit */
+        /* the tables would not fit */
+        {"GOALLOC_LINEAR_SIZE", "8388608TiB", FIELD(linear_bytes), 0},
         {"GOALLOC_SCAVENGE_DELAY", "0.25", FIELD(scavenge_delay_ns), 250000000},
         {"GOALLOC_SCAVENGE_DELAY", "off", FIELD(scavenge_delay_ns), UINT64_MAX},
         {"GOALLOC_SCAVENGE_DELAY", "1s", FIELD(scavenge_delay_ns), GA_SCAVENGE_DELAY_DEFAULT},

@@ -116,7 +116,8 @@ static void test_budget(void) {
     bench_init(&b, 16 * os_page_size());
     while (specials_add(&b.t, 8 * (n + 1), SPECIAL_PROFILE, (uint32_t)n))
         n++;
-    CHECK_EQ(b.t.nslots * sizeof(struct special), 8 * os_page_size()); /* twice that, and it, are 24 */
+    /* twice that, and it, are 24 */
+    CHECK_EQ(b.t.nslots * sizeof(struct special), 8 * os_page_size());
     CHECK_EQ(n, b.t.nslots / 4 * 3);
     CHECK(b.budget.used <= b.budget.cap);
     for (size_t i = 0; i < n; i++) {
