@@ -96,6 +96,8 @@ def main() -> int:
     done = results.setdefault("files", {})
     with tempfile.TemporaryDirectory() as folder:
         listed = test_files(Path(folder))
+    if unknown := set(options.files) - set(listed):
+        parser.error(f"--list-tests of this python has no {', '.join(sorted(unknown))}")
     names = options.files or listed
     results["listed"] = len(listed)
     place.save(path, results)
