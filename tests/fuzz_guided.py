@@ -104,7 +104,7 @@ def run_libfuzzer(program, into, seconds, seed):
     command = [
         program, into / "corpus", f"-max_total_time={seconds}", f"-max_len={INPUT_MAX}",
         "-len_control=0", f"-seed={seed % 2**31 + 1}", f"-artifact_prefix={found}{os.sep}",
-        "-print_final_stats=1", "-detect_leaks=0", "-timeout=600",
+        "-print_final_stats=1", "-detect_leaks=0", "-timeout=3600", "-report_slow_units=3600",
     ]
     output = (into / "log").open("w+")
     with output:

@@ -149,6 +149,16 @@ static void open_driver(struct driver *d, struct field *f) {
     add_lane(d, MCACHE_HEAP, 0);
 }
 
+/* What one of the drivers changes for all of them is so from the beginning, now and then. */
+static void set_rates(struct driver *d) {
+    unsigned dice = input_u8(&d->in);
+    fuzz_current = d;
+    if (dice & 1)
+        op_rate(d);
+    if (dice & 2 && d->f->debug == NULL)
+        op_guard(d);
+}
+
 static void free_lives(struct driver *d) {
     for (d->at = 0; d->at < d->nlanes; d->at++) {
         struct lane *l = lane_of(d);
@@ -257,7 +267,7 @@ static uint64_t run_alone(uint64_t nops) {
     struct driver *d = &drivers[0];
     open_field(&field, false, 1);
     open_driver(d, &field);
-    fuzz_current = d;
+    set_rates(d);
     while (d->ops < nops && !d->in.over)
         step(d);
     uint64_t done = d->ops;
@@ -309,6 +319,7 @@ static uint64_t run_threads(uint64_t nops, unsigned nthreads, uint64_t seed) {
         input_from_seed(&drivers[i].in, seed * (WORKERS_MAX + 1) + i);
     for (unsigned i = 0; i < nthreads; i++)
         open_driver(&drivers[i], &field);
+    set_rates(&drivers[0]);
     struct input in = w->in;
     memset(w, 0, sizeof *w);
     w->in = in;

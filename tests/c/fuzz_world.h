@@ -294,33 +294,33 @@ static inline void check_debug(struct field *f) {
 /* What is dear is rare. */
 static inline void op_world(struct driver *d) {
     unsigned what = input_u8(&d->in);
-    if (what < 160)
+    if (what < 130)
         op_scavenge(d);
-    else if (what < 184)
+    else if (what < 152)
         op_limit(d);
-    else if (what < 208)
+    else if (what < 174)
         op_faults(d);
-    else if (what < 216)
+    else if (what < 180)
         op_delay(d);
-    else if (what < (atomic_load(&d->f->closed) ? 230 : 218))
+    else if (what < (atomic_load(&d->f->closed) ? 194 : 182))
         op_open(d);
-    else if (what < 234)
+    else if (what < 198)
         op_stop(d);
-    else if (what < 242)
+    else if (what < 206)
         op_give_back(d, what & 1);
-    else if (what < 245)
+    else if (what < 210)
         check_stats(d);
-    else if (what < 246)
+    else if (what < 212)
         check_classes(d);
-    else if (what < 248)
+    else if (what < 214)
         check_snapshot(d->f);
-    else if (what < 250)
+    else if (what < 216)
         check_heap(d->f);
-    else if (what < 251)
+    else if (what < 218)
         check_contents(d);
-    else if (what < 252)
+    else if (what < 222)
         check_span(d);
-    else if (what < 254)
+    else if (what < 240)
         op_rate(d);
     else if (d->f->debug == NULL)
         op_guard(d);
