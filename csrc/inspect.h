@@ -71,7 +71,8 @@ void inspect_memstats_slow(struct mheap *h, struct memstats *out);
 void inspect_class_stats(struct mheap *h, struct class_stats out[GA_NUM_SPAN_CLASSES]);
 /* False: out of memory. */
 bool inspect_snapshot(struct mheap *h, struct snapshot *out);
-void inspect_snapshot_free(struct mheap *h, struct snapshot *s);
+/* Its heap may be gone by then. */
+void inspect_snapshot_free(struct snapshot *s);
 /* The span that an address lies in (in use, manual or free); false: none. */
 bool inspect_span_of(struct mheap *h, uintptr_t addr, struct span_info *out,
                      uint64_t bits[GA_PAGE_SIZE / 8 / 64]);

@@ -119,7 +119,7 @@ struct mcaches {
     uint64_t retired_nmalloc[GA_NUM_SPAN_CLASSES]; /* of caches that are gone */
     uint64_t retired_tiny_blocks, retired_tiny_allocs;
     uint64_t sample_rate;
-    uint64_t guard_rate;
+    _Atomic uint64_t guard_rate;
     bool have_barrier;
     bool closed; /* new caches start closed */
     _Atomic uint32_t age_pass; /* of mcaches_age, so far */

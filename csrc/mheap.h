@@ -69,9 +69,9 @@ struct mheap {
     uint64_t released;      /* bytes of them that have been given back, or never used */
     struct large_stats large[2];
     struct scavenge scavenge;
-    uint64_t memory_limit; /* bytes; UINT64_MAX: none */
 
     /* ---- atomic ---- */
+    _Atomic uint64_t memory_limit; /* bytes; UINT64_MAX: none; changed with the lock */
     _Atomic uint64_t inuse_released; /* bytes given back inside of spans in use */
     _Atomic bool tight;  /* near the memory limit: nothing spare is kept */
     _Atomic bool active; /* something was freed since the scavenger last looked */

@@ -16,6 +16,7 @@ void specials_init(struct specials *t, struct budget *budget) {
     t->slots = NULL;
     t->nslots = 0;
     atomic_init(&t->n, 0);
+    t->filter = NULL;
 }
 
 void specials_destroy(struct specials *t) {
@@ -73,9 +74,16 @@ static bool make_room(struct specials *t) {
     return resize(t, ga_max(2 * t->nslots, min_slots()));
 }
 
+static void count_in_filter(struct specials *t, const struct special *s, int by) {
+    if (s->kind == SPECIAL_WRAPPED)
+        atomic_fetch_add_explicit(special_filter_at(t->filter, s->addr), (uint16_t)by,
+                                  memory_order_relaxed);
+}
+
 /* Empties slot i, and moves what would not be found behind a gap into it. */
 static void remove_slot(struct specials *t, size_t i) {
     size_t mask = t->nslots - 1;
+    count_in_filter(t, &t->slots[i], -1);
     for (size_t j = (i + 1) & mask; t->slots[j].addr != 0; j = (j + 1) & mask) {
         size_t home = home_of(t, t->slots[j].addr);
         if (((j - home) & mask) >= ((j - i) & mask)) { /* home is at i or before */
@@ -95,15 +103,24 @@ static void shrink(struct specials *t) {
 
 /* ---- entry points --------------------------------------------------------------------------- */
 
+void specials_begin_wrapped(struct specials *t, struct special_filter *f) {
+    mutex_lock(&t->lock);
+    t->filter = f;
+    mutex_unlock(&t->lock);
+}
+
 bool specials_add(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t record) {
     GA_CHECK(addr != 0);
     mutex_lock(&t->lock);
-    bool ok = make_room(t);
+    bool ok = (kind != SPECIAL_WRAPPED || t->filter != NULL) && make_room(t);
     if (ok) {
         struct special *s = &t->slots[find_slot(t, addr, kind)];
-        if (s->addr == 0)
-            set_count(t, count(t) + 1);
+        bool new = s->addr == 0;
         *s = (struct special){addr, kind, record};
+        if (new) {
+            set_count(t, count(t) + 1);
+            count_in_filter(t, s, 1);
+        }
     }
     mutex_unlock(&t->lock);
     return ok;
@@ -155,6 +172,8 @@ void specials_take_all(struct specials *t, enum special_kind kind,
         }
     if (t->nslots != 0)
         shrink(t);
+    if (kind == SPECIAL_WRAPPED)
+        t->filter = NULL;
     mutex_unlock(&t->lock);
 }
 

@@ -13,11 +13,21 @@
 #ifndef GA_SPECIAL_H
 #define GA_SPECIAL_H
 
+#include <stdatomic.h>
+
 #include "budget.h"
+
+#define SPECIAL_FILTER_BITS 14
 
 enum special_kind {
     SPECIAL_PROFILE, /* a sampled block of the heap; record: its bucket */
     SPECIAL_WRAPPED, /* a sampled block of the allocator below; record: its bucket */
+};
+
+/* How many SPECIAL_WRAPPED there are, by a hash of their address: 0 says without a lock that a
+ * block has none. */
+struct special_filter {
+    _Atomic uint16_t n[1 << SPECIAL_FILTER_BITS];
 };
 
 struct special {
@@ -32,19 +42,28 @@ struct specials {
     struct special *slots;
     size_t nslots; /* a power of two; 0 before the first special */
     _Atomic size_t n;
+    struct special_filter *filter; /* NULL: no SPECIAL_WRAPPED can be added */
 };
 
 void specials_init(struct specials *t, struct budget *budget);
 void specials_destroy(struct specials *t);
 
+GA_INLINE _Atomic uint16_t *special_filter_at(struct special_filter *f, uintptr_t addr) {
+    uint64_t hash = (uint64_t)(addr >> 4) * UINT64_C(0x9e3779b97f4a7c15);
+    return &f->n[hash >> (64 - SPECIAL_FILTER_BITS)];
+}
+/* SPECIAL_WRAPPED can be added from now on, and are counted in f, which stays the same for ever. */
+void specials_begin_wrapped(struct specials *t, struct special_filter *f);
+
 /* The caller owns the block; a special of that kind which is there already is replaced.  False: no
- * memory. */
+ * memory, or the time of that kind is over. */
 bool specials_add(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t record);
 /* Takes it out.  False: the block has none of that kind; of several callers one gets it. */
 bool specials_take(struct specials *t, uintptr_t addr, enum special_kind kind, uint32_t *record);
 /* Has it a special of any kind? */
 bool specials_has(struct specials *t, uintptr_t addr);
-/* Takes out all of that kind; calls visit for each, with the lock held. */
+/* Takes out all of that kind; calls visit for each, with the lock held.  The time of
+ * SPECIAL_WRAPPED is then over: a thread may be about to add one. */
 void specials_take_all(struct specials *t, enum special_kind kind,
                        void (*visit)(const struct special *s, void *ctx), void *ctx);
 /* Calls visit for each, with the lock held. */

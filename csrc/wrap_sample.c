@@ -6,36 +6,27 @@
 static const _Atomic uint64_t never = 0;
 static struct mheap *_Atomic heap; /* whose profile it is; NULL: there is none */
 
-_Atomic uint16_t wrap_filter[1 << WRAP_FILTER_BITS];
+struct special_filter wrap_filter;
 const _Atomic uint64_t *_Atomic wrap_rate = &never;
-
-static void count_in_filter(const void *p, int by) {
-    atomic_fetch_add_explicit(&wrap_filter[wrap_filter_at(p)], (uint16_t)by, memory_order_relaxed);
-}
 
 void wrap_sample_into(struct mheap *h) {
     if (h == NULL || h->profile == NULL)
         return;
+    specials_begin_wrapped(&h->specials, &wrap_filter);
     atomic_store(&heap, h);
     atomic_store(&wrap_rate, &h->profile->rate);
 }
 
 void wrap_sample_end(void) {
     struct mheap *h = atomic_load(&heap);
-    if (h == NULL)
-        return;
-    profile_forget(h->profile, &h->specials, SPECIAL_WRAPPED);
-    for (size_t i = 0; i < sizeof wrap_filter / sizeof wrap_filter[0]; i++)
-        atomic_store_explicit(&wrap_filter[i], 0, memory_order_relaxed);
+    if (h != NULL)
+        profile_forget(h->profile, &h->specials, SPECIAL_WRAPPED);
 }
 
 static void sample(unsigned domain, void *p, size_t nbytes, uint64_t rate) {
     struct mheap *h = atomic_load(&heap);
-    uint32_t before;
-    wrap_forget(p, &before); /* one whose free was not seen: others may have been on top of us */
-    if (profile_malloc(h->profile, &h->specials, (uintptr_t)p, SPECIAL_WRAPPED, ga_max(nbytes, 1),
-                       domain, rate))
-        count_in_filter(p, 1);
+    profile_malloc(h->profile, &h->specials, (uintptr_t)p, SPECIAL_WRAPPED, ga_max(nbytes, 1),
+                   domain, rate);
 }
 
 /* Counts nbytes down, by a rate that may have changed.  True: this block is to be sampled. */
@@ -76,14 +67,10 @@ void wrap_sample_shared(unsigned domain, void *p, size_t nbytes) {
 
 bool wrap_forget_slow(void *p, uint32_t *bucket) {
     struct mheap *h = atomic_load(&heap);
-    bool found = profile_free(h->profile, &h->specials, (uintptr_t)p, SPECIAL_WRAPPED, bucket);
-    if (found)
-        count_in_filter(p, -1);
-    return found;
+    return profile_free(h->profile, &h->specials, (uintptr_t)p, SPECIAL_WRAPPED, bucket);
 }
 
 void wrap_keep(void *p, uint32_t bucket) {
     struct mheap *h = atomic_load(&heap);
-    if (profile_keep(h->profile, &h->specials, (uintptr_t)p, SPECIAL_WRAPPED, bucket))
-        count_in_filter(p, 1);
+    profile_keep(h->profile, &h->specials, (uintptr_t)p, SPECIAL_WRAPPED, bucket);
 }

@@ -4,7 +4,7 @@
  * A thread counts its bytes down in its tally.  A sampled block has a special, as in a heap of
  * ours, but there is no bit to clear: every free asks a small filter first, which counts the live
  * sampled blocks by a hash of their address, so nearly all others are known not to be one after a
- * load.
+ * load (special.h).
  *
  * To be asked before a block is given back: its address may be another's a moment later.  A realloc
  * is the free of one block and the malloc of another, wherever that is.
@@ -18,22 +18,18 @@
 #include "mheap.h"
 #include "tally.h"
 
-#define WRAP_FILTER_BITS 14
-
-extern GA_HIDDEN _Atomic uint16_t wrap_filter[1 << WRAP_FILTER_BITS];
+extern GA_HIDDEN struct special_filter wrap_filter;
 extern GA_HIDDEN const _Atomic uint64_t *_Atomic wrap_rate; /* the profile's */
 
-/* Sampled blocks go to the profile of this heap, if there is one, from now on; once and for all. */
+/* Sampled blocks go to the profile of this heap, if there is one, from now on; always the same
+ * heap. */
 void wrap_sample_into(struct mheap *h);
-/* Frees are no longer seen: what is in use counts as freed. */
+/* Frees are no longer seen: what is in use counts as freed, and what is being sampled is
+ * dropped. */
 void wrap_sample_end(void);
 
 void wrap_sample_slow(struct tally *t, unsigned domain, void *p, size_t nbytes);
 bool wrap_forget_slow(void *p, uint32_t *bucket);
-
-GA_INLINE size_t wrap_filter_at(const void *p) {
-    return (uint64_t)((uintptr_t)p >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - WRAP_FILTER_BITS);
-}
 
 /* The thread of t has got p. */
 GA_INLINE void wrap_sample(struct tally *t, unsigned domain, void *p, size_t nbytes) {
@@ -46,7 +42,8 @@ GA_INLINE void wrap_sample(struct tally *t, unsigned domain, void *p, size_t nby
 
 /* p is about to be given back.  True: it was a sampled block, and wrap_keep takes that back. */
 GA_INLINE bool wrap_forget(void *p, uint32_t *bucket) {
-    if (GA_LIKELY(atomic_load_explicit(&wrap_filter[wrap_filter_at(p)], memory_order_relaxed) == 0))
+    const _Atomic uint16_t *n = special_filter_at(&wrap_filter, (uintptr_t)p);
+    if (GA_LIKELY(atomic_load_explicit(n, memory_order_relaxed) == 0))
         return false;
     return wrap_forget_slow(p, bucket);
 }

@@ -151,7 +151,7 @@ cdef extern from "inspect.h" nogil:
     void inspect_memstats_slow(mheap *h, memstats *out)
     void inspect_class_stats(mheap *h, class_stats *out)
     bint inspect_snapshot(mheap *h, snapshot *out)
-    void inspect_snapshot_free(mheap *h, snapshot *s)
+    void inspect_snapshot_free(snapshot *s)
     bint inspect_span_of(mheap *h, uintptr_t addr, span_info *out, uint64_t *bits)
     int inspect_check(mheap *h, char *buf, size_t nbytes)
 

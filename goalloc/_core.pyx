@@ -131,19 +131,22 @@ cdef class Heap:
     """A heap with a cache of its own; or, made by process_heap(), a view of the one of the process,
     which has no cache here and so can't be allocated from.
 
-    Every method holds the lock of the object (with a GIL: the GIL), so the cache has one user.
+    Every method holds the lock of the object (with a GIL: the GIL), so the cache has one user.  It
+    lets go of it wherever Python may run: arguments are made numbers before the heap is looked at,
+    and afterwards nothing of the heap is used while Python objects are made.
     """
     cdef mheap *heap
     cdef mcache *cache
 
+    @cython.critical_section
     def __init__(self, bint linear, linear_bytes):
-        if self.heap != NULL:
-            raise RuntimeError("this heap has been made already")
         cdef size_t nbytes = 0 # the default
         if linear_bytes is not None:
             nbytes = nbytes_of(linear_bytes)
             if nbytes == 0:
                 raise ValueError("linear_bytes must be positive")
+        if self.heap != NULL:
+            raise RuntimeError("this heap has been made already")
         cdef mheap *heap = heap_new(LAYOUT_LINEAR if linear else LAYOUT_SPARSE, nbytes)
         if heap == NULL:
             raise MemoryError("no memory for a heap")
@@ -190,17 +193,18 @@ cdef class Heap:
 
     @cython.critical_section
     def malloc(self, n, bint noscan, align):
-        self.need_cache()
         cdef size_t size = nbytes_of(n)
-        cdef size_t alignment
+        cdef size_t alignment = 0
         cdef void *p
-        if align is None:
-            p = ga_malloc(self.heap, self.cache, size, noscan)
-        else:
+        if align is not None:
             align = PyNumber_Index(align)
             alignment = align if 0 < align <= PY_SSIZE_T_MAX else 0
             if alignment == 0 or alignment & (alignment - 1):
                 raise ValueError(f"align must be a power of two: {align}")
+        self.need_cache()
+        if alignment == 0:
+            p = ga_malloc(self.heap, self.cache, size, noscan)
+        else:
             p = ga_memalign(self.heap, self.cache, alignment, size, noscan)
         if p == NULL:
             raise MemoryError(f"no memory for {n} bytes")
@@ -208,8 +212,8 @@ cdef class Heap:
 
     @cython.critical_section
     def calloc(self, n, size, bint noscan):
-        self.need_cache()
         cdef size_t nmemb = nbytes_of(n), each = nbytes_of(size)
+        self.need_cache()
         cdef void *p = ga_calloc(self.heap, self.cache, nmemb, each, noscan)
         if p == NULL:
             raise MemoryError(f"no memory for {n} * {size} bytes")
@@ -217,11 +221,11 @@ cdef class Heap:
 
     @cython.critical_section
     def realloc(self, address, n, bint noscan):
-        self.need_cache()
         cdef uintptr_t old = address_of(address)
         cdef size_t size = nbytes_of(n)
         cdef misuse why = MISUSE_NONE
         cdef void *p
+        self.need_cache()
         if old == 0:
             p = ga_malloc(self.heap, self.cache, size, noscan)
         else:
@@ -234,8 +238,8 @@ cdef class Heap:
 
     @cython.critical_section
     def free(self, address):
-        self.need_cache()
         cdef uintptr_t p = address_of(address)
+        self.need_cache()
         if p == 0:
             return
         cdef misuse why = ga_free(self.heap, self.cache, <void *>p)
@@ -244,8 +248,8 @@ cdef class Heap:
 
     @cython.critical_section
     def usable_size(self, address):
-        self.need_cache()
         cdef uintptr_t p = address_of(address)
+        self.need_cache()
         if p == 0:
             raise ValueError("address 0 is no block")
         cdef misuse why = MISUSE_NONE
@@ -285,13 +289,13 @@ cdef class Heap:
         try:
             return snapshot_tuple(&s)
         finally:
-            inspect_snapshot_free(self.heap, &s)
+            inspect_snapshot_free(&s)
 
     @cython.critical_section
     def span_of(self, address):
         """(packed span_info, its live bits), or None."""
-        self.need_open()
         cdef uintptr_t p = address_of(address)
+        self.need_open()
         cdef span_info info
         cdef uint64_t bits[SPAN_BITS_WORDS]
         if not inspect_span_of(self.heap, p, &info, bits):
@@ -319,19 +323,20 @@ cdef class Heap:
     @cython.critical_section
     def set_memory_limit(self, nbytes):
         """nbytes, None for none; returns the former limit."""
-        self.need_open()
         cdef uint64_t limit = UINT64_MAX if nbytes is None else nbytes_of(nbytes)
+        self.need_open()
         cdef uint64_t before = mheap_set_memory_limit(self.heap, limit)
         return None if before == UINT64_MAX else before
 
+    @cython.critical_section
     def memory_limit(self):
         self.need_open()
         return None if self.heap.memory_limit == UINT64_MAX else self.heap.memory_limit
 
     @cython.critical_section
     def _fail_os_call(self, k, bint onwards):
-        self.need_open()
         cdef uint64_t nth = nbytes_of(k)
+        self.need_open()
         self.heap.os.fail_all = onwards
         self.heap.os.fail_at = self.heap.os.ncalls + nth if nth else 0
 

@@ -182,9 +182,10 @@ class Heap(HeapView):
         self.close()
 
     def __repr__(self) -> str:
-        if self.closed:
+        try:
+            m = self.memstats()
+        except HeapError:
             return f"<goalloc.Heap, {self._layout}, closed>"
-        m = self.memstats()
         return (
             f"<goalloc.Heap, {self._layout}, {m.heap_objects} blocks, {m.heap_alloc} bytes live, "
             f"{m.heap_sys} bytes of heap>"

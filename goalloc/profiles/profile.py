@@ -30,7 +30,7 @@ class About(Record, AboutFields):
     rate              mean bytes between two samples when it was taken; 1: every block; 0: off
     time_ns           when, in nanoseconds since 1970; 0: not known
     peak_time_ns      when the most was in use
-    dropped_samples   samples that found no room in the profiler's memory
+    dropped_samples   samples that found no room in the profiler's memory, or came as wrap mode ended
     truncated_stacks  samples whose stack was deeper than what is kept of one
     memory            bytes that the profiler itself took
     has_peak          whether the values at the peak are known

@@ -128,7 +128,7 @@ static inline void check_snapshot(struct field *f) {
     }
     EXPECT(live == s.memstats.heap_objects);
     EXPECT(pages << GA_PAGE_SHIFT == s.memstats.heap_sys + s.memstats.stack_sys);
-    inspect_snapshot_free(f->h, &s);
+    inspect_snapshot_free(&s);
 }
 
 static inline void check_contents(struct driver *d) {

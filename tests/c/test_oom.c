@@ -167,11 +167,11 @@ static void test_snapshot(void) {
     void *p = ga_malloc(r.h, r.c, 100, false);
     rig_fail(&r, 1, true);
     CHECK(!inspect_snapshot(r.h, &s));
-    inspect_snapshot_free(r.h, &s);
+    inspect_snapshot_free(&s);
     rig_fail(&r, 0, false);
     CHECK(inspect_snapshot(r.h, &s));
     CHECK_EQ(s.memstats.heap_objects, 1);
-    inspect_snapshot_free(r.h, &s);
+    inspect_snapshot_free(&s);
     CHECK_EQ(ga_free(r.h, r.c, p), MISUSE_NONE);
     rig_close(&r);
 }

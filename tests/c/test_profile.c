@@ -365,10 +365,12 @@ static void test_failed_realloc(void) {
 /* ---- another allocator's blocks ------------------------------------------------------------- */
 
 static void test_wrapped(void) {
+    static struct special_filter filter;
     struct bench b;
     uint32_t bucket;
     bench_open(&b, MCACHE_HEAP, 0);
     struct specials *t = &b.r.h->specials;
+    specials_begin_wrapped(t, &filter);
     for (uintptr_t addr = 8; addr <= 800; addr += 8)
         CHECK(profile_malloc(&b.profile, t, addr, SPECIAL_WRAPPED, 100, 2, 1));
     CHECK_EQ(nlive(&b), 100);
@@ -382,6 +384,9 @@ static void test_wrapped(void) {
     CHECK_EQ(b.profile.inuse, 98 * 100 + 50);
     CHECK_HEAP(b.r.h);
     profile_forget(&b.profile, t, SPECIAL_WRAPPED);
+    CHECK_EQ(nlive(&b), 0);
+    CHECK_EQ(b.profile.inuse, 0);
+    CHECK(!profile_malloc(&b.profile, t, 8, SPECIAL_WRAPPED, 100, 2, 1)); /* it comes too late */
     CHECK_EQ(nlive(&b), 0);
     CHECK_EQ(b.profile.inuse, 0);
     bench_close(&b);

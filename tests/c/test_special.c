@@ -15,6 +15,7 @@ struct bench {
     struct persistentalloc persistent;
     struct budget budget;
     struct specials t;
+    struct special_filter filter;
 };
 
 static void bench_init(struct bench *b, uint64_t cap) {
@@ -22,12 +23,21 @@ static void bench_init(struct bench *b, uint64_t cap) {
     persistentalloc_init(&b->persistent, &b->os);
     budget_init(&b->budget, &b->persistent, cap);
     specials_init(&b->t, &b->budget);
+    memset(&b->filter, 0, sizeof b->filter);
+    specials_begin_wrapped(&b->t, &b->filter);
 }
 
 static void bench_destroy(struct bench *b) {
     specials_destroy(&b->t);
     CHECK_EQ(b->budget.used, 0);
     persistentalloc_destroy(&b->persistent);
+}
+
+static size_t filtered(struct bench *b) {
+    size_t n = 0;
+    for (size_t i = 0; i < 1 << SPECIAL_FILTER_BITS; i++)
+        n += atomic_load(&b->filter.n[i]);
+    return n;
 }
 
 /* model[i][kind]: record + 1 of the block at address_of(i), or 0. */
@@ -51,7 +61,7 @@ static void visit(const struct special *s, void *ctx) {
 }
 
 static size_t compare(struct bench *b) {
-    size_t n = 0;
+    size_t n = 0, wrapped = 0;
     for (size_t i = 0; i < ADDRS; i++) {
         bool any = false;
         for (uint32_t kind = 0; kind < KINDS; kind++) {
@@ -59,7 +69,11 @@ static size_t compare(struct bench *b) {
             n += model[i][kind] != 0;
         }
         CHECK_EQ(specials_has(&b->t, address_of(i)), any);
+        if (model[i][SPECIAL_WRAPPED] != 0)
+            CHECK(atomic_load(special_filter_at(&b->filter, address_of(i))) != 0);
+        wrapped += model[i][SPECIAL_WRAPPED] != 0;
     }
+    CHECK_EQ(filtered(b), wrapped);
     struct visits v = {0, 0};
     specials_each(&b->t, visit, &v);
     CHECK_EQ(v.n, n);
@@ -106,6 +120,38 @@ static void test_model(uint64_t seed) {
     memset(model, 0, sizeof model);
     CHECK_EQ(compare(&b), 0);
     CHECK_EQ(b.t.nslots, os_page_size() / sizeof(struct special));
+    bench_destroy(&b);
+}
+
+static void count_visit(const struct special *s, void *ctx) {
+    CHECK_EQ(s->kind, SPECIAL_WRAPPED);
+    ++*(size_t *)ctx;
+}
+
+/* After the end of wrap mode a thread may still come with a sample of it. */
+static void test_wrapped_end(void) {
+    struct bench b;
+    size_t n = 0;
+    uint32_t record;
+    bench_init(&b, GA_MIB);
+    for (uint32_t i = 1; i <= 500; i++) {
+        CHECK(specials_add(&b.t, 16 * i, SPECIAL_WRAPPED, i));
+        CHECK(specials_add(&b.t, 16 * i, SPECIAL_PROFILE, i));
+    }
+    CHECK_EQ(filtered(&b), 500);
+    specials_take_all(&b.t, SPECIAL_WRAPPED, count_visit, &n);
+    CHECK_EQ(n, 500);
+    CHECK_EQ(filtered(&b), 0);
+    CHECK(!specials_add(&b.t, 16, SPECIAL_WRAPPED, 1));
+    CHECK(specials_add(&b.t, 16, SPECIAL_PROFILE, 1));
+    specials_begin_wrapped(&b.t, &b.filter);
+    CHECK(specials_add(&b.t, 16, SPECIAL_WRAPPED, 2));
+    CHECK(specials_add(&b.t, 16, SPECIAL_WRAPPED, 3));
+    CHECK_EQ(filtered(&b), 1);
+    CHECK(specials_take(&b.t, 16, SPECIAL_WRAPPED, &record) && record == 3);
+    for (uint32_t i = 1; i <= 500; i++)
+        CHECK(specials_take(&b.t, 16 * i, SPECIAL_PROFILE, &record));
+    CHECK_EQ(filtered(&b), 0);
     bench_destroy(&b);
 }
 
@@ -216,7 +262,7 @@ static void test_snapshot(struct rig *r) {
     CHECK_EQ(live, s.memstats.heap_objects);
     CHECK(s.memstats.buck_hash_sys >= r->h->specials.nslots * sizeof(struct special));
     check_memstats(r->h);
-    inspect_snapshot_free(r->h, &s);
+    inspect_snapshot_free(&s);
     for (size_t i = 0; i < 100; i++)
         CHECK_EQ(ga_free(r->h, r->c, p[i]), MISUSE_NONE);
 }
@@ -241,6 +287,7 @@ static void test_check_sees(struct rig *r) {
 int main(void) {
     uint64_t seed = check_seed();
     test_model(seed);
+    test_wrapped_end();
     test_budget();
     for (int layout = LAYOUT_SPARSE; layout <= LAYOUT_LINEAR; layout++) {
         struct rig r = rig_open(layout, MCACHE_HEAP);

@@ -132,7 +132,7 @@ static void check_snapshot(struct mheap *h) {
     CHECK_EQ(s.memstats.heap_objects, objects);
     CHECK_EQ(s.memstats.heap_inuse, spans_in_use << GA_PAGE_SHIFT);
     CHECK_EQ(s.memstats.heap_sys + s.memstats.stack_sys, pages << GA_PAGE_SHIFT);
-    inspect_snapshot_free(h, &s);
+    inspect_snapshot_free(&s);
 }
 
 static void *watch(void *arg) {
