@@ -39,7 +39,7 @@ SHARED_HEAP = THREADS + textwrap.dedent(
     slots = [[] for _ in range(8)]      # each thread frees what the others have put here
     def work(i):
         rng = random.Random(seed + i)
-        for step in range(1500):
+        for step in range(500):
             size = rng.choice((1, 8, 100, 1000, 5000, 40_000))
             noscan = size > 16 and step % 2 == 0      # tiny blocks are objects as long as they are cut
             p = heap.malloc(size, noscan) if step % 7 else heap.calloc(3, size)
@@ -59,7 +59,7 @@ SHARED_HEAP = THREADS + textwrap.dedent(
     for p in [p for slot in slots for p in slot]: heap.free(p)
     heap.check()
     m = heap.memstats()
-    assert m.heap_objects == 0 and m.mallocs == m.frees > 6000, m
+    assert m.heap_objects == 0 and m.mallocs == m.frees > 2000, m
     print("ok")
     """
 )
@@ -92,11 +92,11 @@ CLOSED_MEANWHILE = THREADS + textwrap.dedent(
         except goalloc.HeapError as error: assert str(error) == "the heap is closed"
         else: raise AssertionError(name)
 
-    for turn in range(40):              # closed by one thread, while the others use it
+    for turn in range(10):              # closed by one thread, while the others use it
         heap = goalloc.Heap()
         def work(i):
             try:
-                for _ in range(turn * 5 if i == 0 else 10_000):
+                for _ in range(turn * 20 if i == 0 else 10_000):
                     heap.free(heap.malloc(100)); repr(heap); heap.memory_limit()
                     heap.snapshot()
             except goalloc.HeapError as error:
@@ -120,7 +120,7 @@ PROFILED = THREADS + textwrap.dedent(
     from goalloc import _core
     goalloc.install("wrap")
     goalloc.set_profile_rate(1)
-    ODD, N = 26_007, 2000
+    ODD, N = 26_007, 600
     kept = [[] for _ in range(4)]
     def site(domain): return _core._domain_malloc(domain, ODD)
     def work(i):
@@ -129,7 +129,7 @@ PROFILED = THREADS + textwrap.dedent(
             p = site(domain)
             if step % 4 == 0: kept[i].append((domain, p))
             else: _core._domain_free(domain, p)
-            if step % 500 == 0: goalloc.heap_profile(); goalloc.snapshot(); goalloc.memstats()
+            if step % 200 == 0: goalloc.heap_profile(); goalloc.snapshot(); goalloc.memstats()
     in_threads(work)
     def counts():
         at = [s for s in goalloc.heap_profile().samples if s.size == ODD and s.stack[0].function == "site"]
@@ -153,18 +153,18 @@ LEFT_NOTHING = THREADS + textwrap.dedent(
     def busy(i):
         while not stop.is_set():
             if i == 0:
-                for turn in range(60):
+                for turn in range(15):
                     assert goalloc.install("wrap") == goalloc.mode() == "wrap"
-                    zlib.compress(bytes(1000)); goalloc.heap_profile()
+                    zlib.compress(bytes(1000))
                     goalloc.uninstall()
                     assert goalloc.mode() is None
                 stop.set()
             else:
                 zlib.compress(bytes(20_000)); [bytearray(n) for n in range(1000, 3000, 50)]
     goalloc.set_profile_rate(1)
-    in_threads(busy)
+    in_threads(busy, 3)
     samples = goalloc.heap_profile().samples
-    assert len(samples) > 100
+    assert len(samples) > 10
     assert not any(s.inuse_objects for s in samples)
     goalloc.check()
     print("ok")
