@@ -204,7 +204,7 @@ def test_launching_is_refused_in_one_sentence(python, options):
 
 
 @needs_free_threaded
-@pytest.mark.parametrize("program", ["threads_queues", "threads_foreign", "fork_threads"])
+@pytest.mark.parametrize("program", ["threads_queues", "threads_foreign"])
 def test_programs_run_on_as_ever(programs, program):
     """installed.py calls install(), which wraps."""
     assert programs.same("import", program)[0] == 0
