@@ -33,8 +33,8 @@ nothing.  A number: a mode that is not offered there, for the reason below; `ins
 NOTES = """\
 ## Notes
 
-* A free-threaded CPython is not in the table: none was at hand.  goalloc can be built for one, does not
-  turn its GIL on and would wrap there; nothing of this has been run.
+* A free-threaded CPython (3.13t) must keep its object allocator: goalloc leaves its GIL off, and wraps.
+  Only some rows have been run there; an empty cell was not.
 * `Py_Initialize` after `Py_Finalize` begins with a table of CPython's own.  What was launched or installed
   is out of it, `mode()` says None, and `install()` puts goalloc in again (that row does so).  A block that
   a C extension keeps from before must not be freed before that.
@@ -94,6 +94,10 @@ def _cell(modes: Results | None, notes: Notes) -> str:
     return f"ok: {', '.join(left)} ({', '.join(marks)})"
 
 
+def _build(column: str) -> str:
+    return " (debug)" * ("d" in column) + " (free-threaded)" * ("t" in column)
+
+
 def matrix(results: list[Results]) -> str:
     notes = Notes()
     head = ["", *(f"{r['column']} ({r['libpython']})" for r in results)]
@@ -105,7 +109,7 @@ def matrix(results: list[Results]) -> str:
         ]
         parts.append(f"## {group}\n\n{table(head, lines)}")
     parts.append(f"## Why not\n\n{notes.markdown()}")
-    versions = ", ".join(f"{r['version']}{' (debug)' * ('d' in r['column'])}" for r in results)
+    versions = ", ".join(f"{r['version']}{_build(r['column'])}" for r in results)
     parts += [NOTES, f"Interpreters: {versions}.\n"]
     return "\n".join(parts)
 
