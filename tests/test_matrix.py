@@ -87,6 +87,13 @@ def test_differences_of_two_runs_of_a_test_file(matrix):
     assert steady["unsteady"]["a"] == ["passed", "failure or passed"]
 
 
+def test_where_an_object_is_makes_no_other_case(matrix, tmp_path):
+    report = tmp_path / "report.xml"
+    cases = "".join(f'<testcase name="t (f at {at:#x})"/>' for at in (0x7F001230, 0xC000456780))
+    report.write_text(f"<testsuite>{cases}</testsuite>")
+    assert matrix.compare.cases_of_report(report) == {"t (f at 0x...)": "passed"}
+
+
 @pytest.mark.parametrize("ending, how", [("1/0", "differs"), ("pass", "same")])
 def test_a_file_of_cpythons_tests_is_judged(matrix, tmp_path, monkeypatch, ending, how):
     """With a test file of our own, which fails under goalloc only, or nowhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ def cases_of_report(report: Path) -> dict[str, str]:
         kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
         name = ".".join(filter(None, (case.get("classname"), case.get("name"))))
         if name:  # without: one whose subtests failed
-            cases[name] = min(kinds, default="passed")
+            # A subtest's name may show objects: where they are is not what it is called.
+            cases[re.sub(r"\b0x[0-9a-f]+", "0x...", name)] = min(kinds, default="passed")
     return cases
 
 
