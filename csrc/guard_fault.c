@@ -23,6 +23,11 @@
 
 #define LEVELS 4 /* others that come on top of all of them stay there */
 
+#if defined(__aarch64__)
+#include <asm/sigcontext.h>
+#define ESR_WRITES (1u << 6) /* WnR, of the syndrome of a data abort */
+#endif
+
 static struct guards *watched;
 static struct sigaction before[LEVELS];
 /* in use: each was put on top of the one before it, and of somebody else */
@@ -93,6 +98,22 @@ static const char *access_of(void *context) {
 #if defined(__x86_64__)
     const ucontext_t *c = context;
     return c->uc_mcontext.gregs[REG_ERR] & 2 ? "write to" : "read of";
+#elif defined(__aarch64__)
+    const ucontext_t *c = context;
+    const unsigned char *next = (const unsigned char *)c->uc_mcontext.__reserved;
+    const unsigned char *end = next + sizeof c->uc_mcontext.__reserved;
+    struct _aarch64_ctx head;
+    struct esr_context esr;
+    /* Records of what the kernel adds to the registers, up to one of size 0. */
+    for (; (size_t)(end - next) >= sizeof esr; next += head.size) {
+        memcpy(&head, next, sizeof head);
+        if (head.size < sizeof head || head.size > (size_t)(end - next))
+            break;
+        memcpy(&esr, next, sizeof esr);
+        if (head.magic == ESR_MAGIC)
+            return esr.esr & ESR_WRITES ? "write to" : "read of";
+    }
+    return "access to"; /* an emulator that does not tell */
 #else
     (void)context;
     return "access to";

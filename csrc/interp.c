@@ -121,7 +121,9 @@ static struct mcache *new_proc_locked(PyInterpreterState *interp) {
         return NULL;
     if (p->cache == NULL && (p->cache = mcache_new(h, MCACHE_INTERP, p->central)) == NULL)
         return NULL;
+    mutex_lock(&h->caches->lock); /* the scavenger looks, as soon as the cache is used */
     p->cache->bracketed = true;
+    mutex_unlock(&h->caches->lock);
     atomic_store(&p->interp, interp);
     return p->cache;
 }

@@ -72,7 +72,7 @@ void mcache_obey(struct mcache *c) {
     mheap_mark_active(c->heap); /* what it takes now may come back without a slow path */
     if (GA_UNLIKELY(tight && !c->was_tight))
         mcache_release_all(c);
-    else if (GA_UNLIKELY(atomic_load_explicit(&c->age_wanted, memory_order_relaxed)))
+    else if (GA_UNLIKELY(atomic_load_explicit(&c->age_wanted, memory_order_acquire)))
         age_missed(c);
     c->was_tight = tight;
 }
@@ -112,7 +112,8 @@ static void age_any(struct mcaches *cs, struct mcache *c) {
         return;
     }
     bool done = c->bracketed ? age_bracketed(c) : age_interp(cs, c);
-    atomic_store_explicit(&c->age_wanted, !done, memory_order_relaxed);
+    /* Release: who obeys must see the pass that it is for. */
+    atomic_store_explicit(&c->age_wanted, !done, memory_order_release);
 }
 
 bool mcaches_age(struct mheap *h) {

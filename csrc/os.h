@@ -45,6 +45,8 @@ bool os_populate(struct os *os, void *p, size_t nbytes);
  * Ready, within one mapping of the kernel's each, and apart.  `from` is Prepared then.  False: not
  * possible, `from` is as it was, and what was at `to` may be lost. */
 bool os_move(struct os *os, void *from, void *to, size_t nbytes);
+/* Whether the system does that rightly, found out by the first call; not counted. */
+bool os_moves(void);
 /* os_unused for a range that os_move has left in several mappings: they become one again. */
 bool os_renew(struct os *os, void *p, size_t nbytes);
 /* Asks for huge pages in a range, or for none, also of those that the kernel makes later (and for
@@ -61,6 +63,10 @@ void os_free(struct os *os, void *p, size_t nbytes);
  * once per process whether it will work. */
 bool os_barrier_init(void);
 void os_barrier(void);
+/* Who sees what is written from here on sees what was written before, even if he loads without acquire
+ * (as CPython does its allocator table) on a processor that reorders.  Needs no os_barrier_init; with
+ * it the promise holds for loads that a processor makes ahead, too. */
+void os_publish(void);
 
 uint64_t os_nanotime(void); /* monotonic, ns */
 uint64_t os_walltime(void); /* ns since 1970 */

@@ -146,12 +146,13 @@ static const char *start_import(void) {
     bool below[DOMAINS]; /* a tool that is on top of us already */
     for (int domain = 0; domain < DOMAINS; domain++) {
         below[domain] = !pyhook_on_top(domain) && pyhook_reached(domain);
-        if (below[domain])
-            continue;
-        if (!pyhook_on_top(domain))
+        if (!below[domain] && !pyhook_on_top(domain))
             PyMem_GetAllocator(domain, &pyhook.previous[domain]);
-        set_table(domain, false);
     }
+    os_publish(); /* the heap, and previous: threads without the GIL look up free at any moment */
+    for (int domain = 0; domain < DOMAINS; domain++)
+        if (!below[domain])
+            set_table(domain, false);
     mcaches_set_open(pyhook_heap(), true);
     pyhook.mode = PYHOOK_IMPORT;
     atomic_store(&pyhook.serving, true);

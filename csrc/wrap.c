@@ -233,13 +233,16 @@ const char *wrap_put_in(void) {
         if ((found[domain] = keep(domain, &now)) == NULL)
             return "other tools have put too many different allocators into Python's table";
     }
+    for (int domain = 0; domain < WRAP_DOMAINS; domain++)
+        if (found[domain] != NULL)
+            atomic_store_explicit(&below[domain], found[domain], memory_order_release);
+    os_publish(); /* threads without the GIL look into the table at any moment */
     for (int domain = 0; domain < WRAP_DOMAINS; domain++) {
         if (found[domain] == NULL)
             continue;
         PyMemAllocatorEx a = functions[domain];
         /* Of the same context: a reader that sees the new one beside the old function does well. */
         a.ctx = found[domain]->ctx;
-        atomic_store_explicit(&below[domain], found[domain], memory_order_release);
         PyMem_SetAllocator(domain, &a);
     }
     atomic_store(&counting, true);

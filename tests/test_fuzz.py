@@ -37,7 +37,7 @@ def test_fuzz(builder, seed, sanitizer, options):
 @pytest.mark.slow
 def test_fuzz_under_valgrind(builder, seed):
     valgrind = shutil.which("valgrind")
-    if valgrind is None or builder.runner("plain") is None:
+    if valgrind is None or cbuild.RUNNER or builder.runner("plain") is None:
         pytest.skip("needs valgrind")
     done = subprocess.run(
         [valgrind, "-q", "--error-exitcode=9", builder.program(FUZZ, "plain"),

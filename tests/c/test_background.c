@@ -196,7 +196,8 @@ static void test_inside_spans(void) {
                 CHECK_EQ(ga_free(h, c, block[i].p), MISUSE_NONE);
                 block[i].p = NULL;
             }
-        CHECK(comes_true(has_swept, h));
+        if (os_page_size() <= GA_PAGE_SIZE) /* with larger ones nothing inside of spans goes back */
+            CHECK(comes_true(has_swept, h));
     }
     for (int i = 0; i < N; i++)
         if (block[i].p != NULL)

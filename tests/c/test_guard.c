@@ -49,8 +49,13 @@ static void test_placement(void) {
     guards_delete(g);
 }
 
+/* With pages of 64 KiB the smallest blocks take up what may be mapped before they take all slots. */
+static bool all_slots_fit(void) { return GA_GUARD_SLOTS * os_page_size() <= GA_GUARD_MAPPED; }
+
 /* All slots, then none; a freed one is used again when all others have been. */
 static void test_queue(void) {
+    if (!all_slots_fit())
+        return;
     struct guards *g = guards_new(&os, NULL);
     char *blocks[GA_GUARD_SLOTS];
     for (unsigned i = 0; i < GA_GUARD_SLOTS; i++)
@@ -90,7 +95,7 @@ static unsigned wanted_of(struct guards *g, unsigned n) {
  * none while there is room. */
 static void test_fewer_come_in_as_it_fills(void) {
     static const size_t sizes[] = {64, GA_GUARD_BYTES};
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = all_slots_fit() ? 0 : 1; k < 2; k++) {
         struct guards *g = guards_new(&os, NULL);
         size_t room = k == 0 ? GA_GUARD_SLOTS : GA_GUARD_MAPPED / GA_GUARD_BYTES, n = 0;
         char *blocks[GA_GUARD_SLOTS];

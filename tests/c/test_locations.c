@@ -206,7 +206,7 @@ static void test_cap(uint64_t seed) {
 /* Where only the table is full, the texts that it has no row for take no room either. */
 static void test_dropped_takes_nothing(void) {
     struct world w;
-    char name[16];
+    char name[32];
     world_init(&w, UINT64_MAX);
     CHECK(locations_init(&w.l, &w.budget));
     w.budget.cap = w.budget.used + 1500;

@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "config.h"
+#include "kernel.h"
 
 static int probe[2]; /* a pipe */
 
@@ -29,13 +30,16 @@ static bool all_zero(const unsigned char *p, size_t n) {
     return n == 0;
 }
 
-static size_t resident(void *p, size_t npages) {
+/* Exactly `want` of the pages have memory. */
+static bool resident(void *p, size_t npages, size_t want) {
     unsigned char in[64];
     size_t n = 0;
+    if (!kernel_is_real())
+        return true;
     CHECK_EQ(mincore(p, npages * os_page_size(), in), 0);
     for (size_t i = 0; i < npages; i++)
         n += in[i] & 1;
-    return n;
+    return n == want;
 }
 
 static void test_states(void) {
@@ -46,9 +50,9 @@ static void test_states(void) {
     unsigned char *p = os_alloc(&os, n);
     CHECK(p != NULL && all_zero(p, n));
     memset(p, 0x5a, n);
-    CHECK_EQ(resident(p, 8), 8);
+    CHECK(resident(p, 8, 8));
     CHECK(os_unused(&os, p, n));
-    CHECK_EQ(resident(p, 8), 0);
+    CHECK(resident(p, 8, 0));
     CHECK(os_used(&os, p, n));
     CHECK(all_zero(p, n));
     os_free(&os, p, n);
@@ -70,13 +74,16 @@ static void test_move(void) {
     struct os os;
     os_init(&os);
     size_t page = os_page_size(), n = 8 * page;
+    CHECK(os_moves() || !kernel_is_real());
+    if (!os_moves())
+        return;
     unsigned char *p = os_alloc(&os, 2 * n), *q = os_alloc(&os, 2 * n);
     memset(p, 0x5a, 2 * n);
     memset(q, 0xa5, 2 * n);
     CHECK(os_move(&os, p + n, q, n));
     CHECK(q[0] == 0x5a && q[n - 1] == 0x5a && q[n] == 0xa5 && p[n - 1] == 0x5a);
-    CHECK_EQ(resident(p + n, 8), 0);
-    CHECK_EQ(resident(q, 16), 16);
+    CHECK(resident(p + n, 8, 0));
+    CHECK(resident(q, 16, 16));
     CHECK(all_zero(p + n, n));
     p[n] = 1; /* it can be used again */
     char *gone = os_reserve(&os, NULL, n);
@@ -85,7 +92,7 @@ static void test_move(void) {
     CHECK(q[0] == q[n - 1] && q[n] == 0xa5 && readable(q));
 
     CHECK(os_renew(&os, q, 2 * n));
-    CHECK_EQ(resident(q, 16), 0);
+    CHECK(resident(q, 16, 0));
     CHECK(all_zero(q, 2 * n));
     atomic_store(&os.fail_at, 1);
     atomic_store(&os.fail_all, true);
@@ -144,7 +151,7 @@ static void test_reserve_trims(void) {
     size_t before = address_space(), n = 3 * os_page_size();
     char *p = os_reserve_aligned(&os, n, (size_t)1 << 32);
     CHECK(p != NULL);
-    CHECK(address_space() < before + n + GA_MIB);
+    CHECK(address_space() < before + n + GA_MIB || !kernel_is_real());
     os_free(&os, p, n);
 }
 
