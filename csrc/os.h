@@ -63,9 +63,9 @@ void os_free(struct os *os, void *p, size_t nbytes);
  * once per process whether it will work. */
 bool os_barrier_init(void);
 void os_barrier(void);
-/* Who sees what is written from here on sees what was written before, even if he loads without acquire
- * (as CPython does its allocator table) on a processor that reorders.  Needs no os_barrier_init; with
- * it the promise holds for loads that a processor makes ahead, too. */
+/* Who sees what is written from here on sees what was written before, even if he loads without
+ * acquire (as CPython does its allocator table) on a processor that reorders.  Needs no
+ * os_barrier_init; with it the promise holds for loads that a processor makes ahead, too. */
 void os_publish(void);
 
 uint64_t os_nanotime(void); /* monotonic, ns */

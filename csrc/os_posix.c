@@ -150,9 +150,9 @@ static bool move(void *from, void *to, size_t nbytes) {
 
 static bool moves_well;
 
-/* What emulates another processor (QEMU, up to 10 at least) passes the call on, but then takes the old
- * place for unmapped, and gives nothing back from the new one.  A call of the system that writes to the
- * old place shows the former. */
+/* What emulates another processor (QEMU, up to 10 at least) passes the call on, but then takes
+ * the old place for unmapped, and gives nothing back from the new one.  A call of the system that
+ * writes to the old place shows the former. */
 static void try_move(void) {
     size_t page = os_page_size();
     char *from = map_anonymous(NULL, 2 * page, PROT_READ | PROT_WRITE, 0), *to = from + page;
@@ -160,7 +160,8 @@ static void try_move(void) {
         return;
     *from = 1;
     if (move(from, to, page))
-        moves_well = *to == 1 && *from == 0 && syscall(SYS_clock_gettime, CLOCK_MONOTONIC, from) == 0 &&
+        moves_well = *to == 1 && *from == 0 &&
+                     syscall(SYS_clock_gettime, CLOCK_MONOTONIC, from) == 0 &&
                      madvise(to, page, MADV_DONTNEED) == 0 && *to == 0;
     unmap(from, 2 * page);
 }

@@ -1,7 +1,8 @@
-/* Is there a kernel below us, or something that emulates another processor (qemu-user)?  The latter
- * keeps memory of its own between ours, shows mappings as it sees them, and enforces no limit of the
- * address space.  Tests of these leave out what they cannot see there, and say so.  It gives itself
- * away by what a call of the system says of a place that was moved from, as os_moves does. */
+/* Is there a kernel below us, or something that emulates another processor (qemu-user)?  The
+ * latter keeps memory of its own between ours, shows mappings as it sees them, takes all advice
+ * and follows little, and enforces no limit of the address space.  Tests of these leave out what
+ * they cannot see there, and say so.  It gives itself away by what a call of the system says of
+ * a place that was moved from, as os_moves does. */
 #ifndef GA_TEST_KERNEL_H
 #define GA_TEST_KERNEL_H
 
@@ -17,8 +18,8 @@ static inline bool kernel_is_real(void) {
     static int known; /* 0: not yet, 1: yes, 2: no */
     if (known == 0) {
         size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        char *from = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        char *to = from + page;
+        const int kind = MAP_PRIVATE | MAP_ANONYMOUS;
+        char *from = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, kind, -1, 0), *to = from + page;
         const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | 4; /* MREMAP_DONTUNMAP */
         bool moved = (char *)syscall(SYS_mremap, from, page, page, flags, to) == to;
         known = moved && syscall(SYS_clock_gettime, CLOCK_MONOTONIC, from) != 0 ? 2 : 1;

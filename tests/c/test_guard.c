@@ -49,7 +49,7 @@ static void test_placement(void) {
     guards_delete(g);
 }
 
-/* With pages of 64 KiB the smallest blocks take up what may be mapped before they take all slots. */
+/* With pages of 64 KiB even small blocks take up what may be mapped before all slots are taken. */
 static bool all_slots_fit(void) { return GA_GUARD_SLOTS * os_page_size() <= GA_GUARD_MAPPED; }
 
 /* All slots, then none; a freed one is used again when all others have been. */
