@@ -83,6 +83,6 @@ ProfileTablesFields = namedtuple(
 AboutFields = namedtuple(
     "AboutFields",
     "rate time_ns peak_time_ns dropped_samples truncated_stacks memory has_peak base program note "
-    "mixed_rates",
-    defaults=(0, 0, 0, 0, 0, 0, True, None, "", "", False),
+    "mixed_rates left_out cells",
+    defaults=(0, 0, 0, 0, 0, 0, True, None, "", "", False, (), ()),
 )

@@ -199,3 +199,5 @@ class AboutFields(NamedTuple):
     program: str = ""
     note: str = ""
     mixed_rates: bool = False
+    left_out: tuple[int, ...] = ()
+    cells: tuple[tuple[str, int], ...] = ()

@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pandas import DataFrame as _DataFrame
+
     from .stats import Arena
 
 
@@ -40,6 +42,13 @@ class MemoryBill(Record, MemoryBillFields):
         from .display.billtable import bill_lines
 
         return bill_lines(self)
+
+    def to_dataframe(self) -> _DataFrame:
+        """lines() as a pandas DataFrame: depth, what, nbytes."""
+        from .dataframes import dataframe
+
+        names = ("depth", "what", "nbytes")
+        return dataframe([dict(zip(names, line)) for line in self.lines()])
 
     def __repr__(self) -> str:
         rss = "unknown" if self.resident is None else f"{self.resident.rss} bytes resident"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any, Literal, TypeAlias
 
+    from pandas import DataFrame as _DataFrame
+
     from .snapshots import Snapshot
     from .stats import Span
 
@@ -65,6 +67,16 @@ class Fragmentation(Record, FragmentationFields):
     """
 
     __slots__ = ()
+
+    def to_dataframe(self, what: Literal["classes", "sites"] = "classes") -> _DataFrame:
+        """The classes, or the call sites (none if there is no profile), as a pandas DataFrame."""
+        from .dataframes import records_frame
+
+        if what == "classes":
+            return records_frame(self.classes, ClassFragmentation._fields)
+        if what == "sites":
+            return records_frame(self.sites or (), CallSite._fields)
+        raise ValueError(f"no table {what!r}; there are 'classes' and 'sites'")
 
     def __repr__(self) -> str:
         sites = "no call sites" if self.sites is None else f"{len(self.sites)} call sites"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from .display.pretty import show_text
-from .stats import PAGE_SIZE
+from .stats import PAGE_SIZE, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from pandas import DataFrame as _DataFrame
 
     from .snapshots import Snapshot
-    from .stats import Arena, Span
+    from .stats import Arena
 
 
 class ArenaMap:
@@ -40,6 +43,19 @@ class ArenaMap:
             for i, part in enumerate(_page_fullness(span)):
                 if 0 <= first + i < last:
                     yield first + i, span, part
+
+    def to_dataframe(self) -> _DataFrame:
+        """pages() as a pandas DataFrame: page, fullness, and of its span start, state and elem_size."""
+        from .dataframes import dataframe
+
+        pages = list(self.pages())
+        columns: dict[str, list[Any]] = {
+            "page": [page for page, _, _ in pages],
+            "fullness": [part for _, _, part in pages],
+        }
+        for name in ("start", "state", "elem_size"):
+            columns[name] = [getattr(span, name) for _, span, _ in pages]
+        return dataframe(columns)
 
     def __repr__(self) -> str:
         return f"ArenaMap({self.arena!r}, {len(self.spans)} spans)"
@@ -79,6 +95,12 @@ class SpanMap:
             and (noscan is None or s.noscan == noscan)
         )
         self.spans = tuple(sorted(mine, key=lambda s: (-s.alloc_count, s.start)))
+
+    def to_dataframe(self) -> _DataFrame:
+        """The spans as a pandas DataFrame."""
+        from .dataframes import records_frame
+
+        return records_frame(self.spans, Span._fields)
 
     def __repr__(self) -> str:
         kind = {None: "", True: ", noscan", False: ", scan"}[self.noscan]
@@ -134,6 +156,8 @@ def span_map(snapshot: Snapshot, size: int, noscan: bool | None) -> SpanMap:
         raise TypeError(f"a size in bytes: {size!r}")
     if not size > 0:
         raise ValueError(f"a size in bytes, at least 1: {size!r}")
+    if noscan is not None and not isinstance(noscan, bool):
+        raise TypeError(f"noscan is True, False or None: {noscan!r}")
     size_class = size_class_of(size).index
     if size_class == 0:
         raise ValueError(

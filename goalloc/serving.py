@@ -15,6 +15,8 @@ def serve(host: str = "127.0.0.1", port: int = 0) -> Server:
     port   0: any free one, which .url tells
     Raises OSError where it can't listen, ValueError for what is no port.
     """
+    if not isinstance(host, str):
+        raise TypeError(f"a host is a name or an address: {host!r}")
     if not isinstance(port, int):
         raise TypeError(f"a port is a number: {port!r}")
     if not 0 <= port <= 65535:

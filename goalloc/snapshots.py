@@ -101,19 +101,10 @@ class Snapshot:
         """The classes, spans or arenas as a pandas DataFrame."""
         if what not in ("classes", "spans", "arenas"):
             raise ValueError(f"no table {what!r}; there are 'classes', 'spans' and 'arenas'")
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "to_dataframe() needs pandas: pip install 'goalloc[dataframe]'", name="pandas"
-            ) from error
+        from .dataframes import records_frame
 
-        rows = [record.as_dict() for record in getattr(self, what)]
-        frame = pandas.DataFrame(rows)
-        if what == "spans":
-            # 1024 bits don't fit a column of numbers.
-            frame = frame.drop(columns="alloc_bits", errors="ignore")
-        return frame
+        kinds = {"classes": ClassStats, "spans": Span, "arenas": Arena}
+        return records_frame(getattr(self, what), kinds[what]._fields)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -171,6 +162,12 @@ class SnapshotDiff(Record, SnapshotDiffFields):
     """What has changed between two snapshots: MemStats and the changed ClassStats, as differences."""
 
     __slots__ = ()
+
+    def to_dataframe(self) -> _DataFrame:
+        """The classes that have changed, as a pandas DataFrame."""
+        from .dataframes import records_frame
+
+        return records_frame(self.classes, ClassStats._fields)
 
     def __repr__(self) -> str:
         m = self.memstats

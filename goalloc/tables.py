@@ -7,6 +7,8 @@ from .stats import Arena, ClassStats, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pandas import DataFrame as _DataFrame
+
     from .sizes import SizeClass
 
 
@@ -14,6 +16,12 @@ class ClassTable(list[ClassStats]):
     """The span classes of a heap."""
 
     __slots__ = ()
+
+    def to_dataframe(self) -> _DataFrame:
+        """A row for each, as a pandas DataFrame."""
+        from .dataframes import records_frame
+
+        return records_frame(self, ClassStats._fields)
 
     _repr_pretty_ = show_text
 
@@ -33,6 +41,12 @@ class SpanTable(list[Span]):
 
     __slots__ = ()
 
+    def to_dataframe(self) -> _DataFrame:
+        """A row for each, as a pandas DataFrame."""
+        from .dataframes import records_frame
+
+        return records_frame(self, Span._fields)
+
     _repr_pretty_ = show_text
 
     def __str__(self) -> str:
@@ -51,6 +65,12 @@ class ArenaTable(list[Arena]):
 
     __slots__ = ()
 
+    def to_dataframe(self) -> _DataFrame:
+        """A row for each, as a pandas DataFrame."""
+        from .dataframes import records_frame
+
+        return records_frame(self, Arena._fields)
+
     _repr_pretty_ = show_text
 
     def __str__(self) -> str:
@@ -68,6 +88,13 @@ class SizeTable(list["SizeClass"]):
     """The size classes."""
 
     __slots__ = ()
+
+    def to_dataframe(self) -> _DataFrame:
+        """A row for each, as a pandas DataFrame."""
+        from .dataframes import records_frame
+        from .sizes import SizeClass
+
+        return records_frame(self, SizeClass._fields)
 
     _repr_pretty_ = show_text
 

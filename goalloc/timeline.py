@@ -9,10 +9,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from threading import Event
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
     from weakref import ref
 
+    from pandas import DataFrame as _DataFrame
+
 _MOST_MARKS = 100
+_LONGEST = 1e9  # seconds; a lock can wait for nine times that
 
 
 class Moment(Record, MomentFields):
@@ -41,8 +44,8 @@ class MemoryTimeline:
             raise TypeError(f"an interval in seconds: {interval!r}")
         if not isinstance(limit, int):
             raise TypeError(f"a number of moments: {limit!r}")
-        if not 0 < interval < float("inf"):
-            raise ValueError(f"an interval in seconds, above 0: {interval!r}")
+        if not 0 < interval <= _LONGEST:
+            raise ValueError(f"an interval in seconds, above 0, at most {_LONGEST}: {interval!r}")
         if limit < 10:
             raise ValueError(f"a limit of at least 10 moments: {limit!r}")
         from threading import Event, Thread
@@ -112,6 +115,20 @@ class MemoryTimeline:
         """The moment with the most RSS."""
         return max(self.moments, key=lambda m: m.rss, default=None)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Moments, marks and the interval, ready for JSON."""
+        return {
+            "interval": self.interval,
+            "moments": [moment.as_dict() for moment in self.moments],
+            "marks": [{"seconds": seconds, "text": text} for seconds, text in self.marks],
+        }
+
+    def to_dataframe(self) -> _DataFrame:
+        """A row for each moment as a pandas DataFrame: seconds, and bytes as in Moment."""
+        from .dataframes import records_frame
+
+        return records_frame(self.moments, Moment._fields)
+
     def _take(self) -> None:
         """By one thread at a time: the recording one, before it starts and after it ends others."""
         from time import monotonic
@@ -130,7 +147,7 @@ class MemoryTimeline:
             pairs = zip(self._moments[::2], self._moments[1::2])
             rest = self._moments[len(self._moments) // 2 * 2 :]
             self._moments = [max(pair, key=lambda m: m.rss) for pair in pairs] + rest
-            self._interval *= 2
+            self._interval = min(self._interval * 2, _LONGEST)
         self._moments.append(moment)
 
     def __enter__(self) -> Self:

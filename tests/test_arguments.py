@@ -10,7 +10,26 @@ PROFILE_CALLS = {
     "merge(3)": (lambda p: p.merge(3), TypeError, "HeapProfile objects, not int"),
     "merge([3])": (lambda p: p.merge([3]), TypeError, "a HeapProfile, not int"),
     "filter(function=3)": (lambda p: p.filter(function=3), TypeError, "no regular expression: 3"),
-    "filter(thread=b'')": (lambda p: p.filter(thread=2.5), TypeError, "no regular expression: 2.5"),
+    "filter(thread=2.5)": (lambda p: p.filter(thread=2.5), TypeError, "no regular expression: 2.5"),
+    "filter(file=b'')": (lambda p: p.filter(file=b"x"), TypeError, "file is no regular expression: b'x'"),
+    "filter('load')": (lambda p: p.filter("load"), TypeError, "a function of a Sample: 'load'; for names"),
+    "filter(min_size='x')": (lambda p: p.filter(min_size="x"), TypeError, "min_size is a number of bytes: 'x'"),
+    "filter(max_size='x')": (lambda p: p.filter(max_size=[]), TypeError, r"max_size is a number of bytes: \[\]"),
+    "filter(domain=1)": (lambda p: p.filter(domain=1), TypeError, "a domain, or several of them: 1"),
+    "top(by='x')": (lambda p: p.top(by="x"), ValueError, "function, line, file, module"),
+    "top(index='x')": (lambda p: p.top(index="x"), ValueError, "no value 'x'; there are alloc_objects"),
+    "top(sort='x')": (lambda p: p.top(sort="x"), ValueError, "there are flat, cum"),
+    "tree(1)": (lambda p: p.tree(1), ValueError, "no value 1"),
+    "to_text('x')": (lambda p: p.tree().to_text("x"), TypeError, "a percentage of the whole: 'x'"),
+    "to_text(lines=-1)": (lambda p: p.tree().to_text(lines=-1), ValueError, "at least 0: -1"),
+    "flamegraph(title=3)": (lambda p: p.flamegraph(title=3), TypeError, "a title, as text: 3"),
+    "diff('x')": (lambda p: p.diff("x"), TypeError, "takes a HeapProfile, not str"),
+    "to_speedscope(3)": (lambda p: p.to_speedscope(3), TypeError, "a name, as text: 3"),
+    "write_pprof(3)": (lambda p: p.write_pprof(3), TypeError, "the name of a file: 3"),
+    "flamegraph().write(None)": (lambda p: p.flamegraph().write(None), TypeError, "the name of a file: None"),
+    "HeapProfile(1, 2)": (lambda p: type(p)(1, 2), TypeError, "is made by heap_profile"),
+    "from_pprof('x')": (lambda p: p.from_pprof("x"), TypeError, "the bytes of a pprof file, not str"),
+    "read_profile(1)": (lambda p: goalloc.read_profile(1), TypeError, "the name of a file: 1"),
 }
 
 
@@ -30,6 +49,23 @@ CALLS = {
     "span_map('x')": (
         lambda: goalloc.snapshot().span_map("x"), TypeError, "a size in bytes: 'x'",
     ),
+    "record(1e10)": (lambda: goalloc.record(1e10), ValueError, "at most 1000000000.0: 10000000000.0"),
+    "span_map(64, 'x')": (
+        lambda: goalloc.snapshot().span_map(64, "x"), TypeError, "True, False or None: 'x'",
+    ),
+    "set_profile_rate(1.5)": (
+        lambda: goalloc.set_profile_rate(1.5), TypeError, "a rate in bytes, such as 65536 or '64KiB': 1.5",
+    ),
+    "set_profile_rate(-1)": (lambda: goalloc.set_profile_rate(-1), ValueError, "not a rate from 0"),
+    "set_profile_rate(2**60)": (lambda: goalloc.set_profile_rate(2**60), ValueError, "not a rate from 0"),
+    "set_profile_rate('x')": (lambda: goalloc.set_profile_rate("x"), ValueError, "not a size such as"),
+    "profile(None)": (lambda: goalloc.profile(None), TypeError, "a rate in bytes"),
+    "profile(2**60)": (lambda: goalloc.profile(2**60), ValueError, "a rate from 1 to"),
+    "fragmentation('x')": (lambda: goalloc.fragmentation("x"), ValueError, "no call sites by 'x'"),
+    "fragmentation().to_dataframe('x')": (
+        lambda: goalloc.fragmentation().to_dataframe("x"), ValueError, "no table 'x'",
+    ),
+    "serve(3)": (lambda: goalloc.serve(3), TypeError, "a host is a name or an address: 3"),
     "serve(port='x')": (lambda: goalloc.serve(port="x"), TypeError, "a port is a number: 'x'"),
     "serve(port=-1)": (lambda: goalloc.serve(port=-1), ValueError, "from 0 to 65535: -1"),
     "serve(port=99999999)": (
@@ -44,10 +80,11 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 def test_of_a_function(name):
     call, kind, part = CALLS[name]
-    limit, delay = goalloc.memory_limit(), goalloc.scavenge_delay()
+    settings = (goalloc.memory_limit, goalloc.scavenge_delay, goalloc.profile_rate)
+    before = [ask() for ask in settings]
     with pytest.raises(kind, match=part):
         call()
-    assert (goalloc.memory_limit(), goalloc.scavenge_delay()) == (limit, delay)
+    assert [ask() for ask in settings] == before
 
 
 def test_what_the_package_offers():

@@ -374,6 +374,20 @@ def test_flamegraph_and_speedscope(files, capsys):
     assert (files / "x").read_text().startswith("<!DOCTYPE html>")
 
 
+def test_pprof_has_the_values_of_go_and_the_peak_on_demand(python, files, capsys):
+    profile = goalloc.HeapProfile._from_core(core_profile())
+    profile.write_pprof("run.pb.gz", peak=True)
+    assert said(capsys, "pprof", "run.pb.gz") == "written to run.go.pb.gz\n"
+    assert goalloc.read_profile("run.go.pb.gz") == goalloc.read_profile("a.pb.gz")
+    said(capsys, "pprof", "--peak", "-o", "sum.pb.gz", "run.pb.gz", "run.pb.gz")
+    both = goalloc.read_profile("sum.pb.gz")
+    assert both.total("peak_space") == 2 * profile.total("peak_space")
+    assert main(["pprof", "--peak", "a.pb.gz"]) == 2 and "peak" in capsys.readouterr().err
+    command = [sys.executable, "-m", "goalloc", "pprof", "-o", "-", files / "run.pb.gz"]
+    done = subprocess.run(command, capture_output=True, cwd="/")
+    assert goalloc.HeapProfile.from_pprof(done.stdout).total() == profile.total()
+
+
 def test_stats_add_up(files, capsys):
     profile = goalloc.read_profile("a.pb.gz")
     heading, values, domains, threads, sizes = said(capsys, "stats", "a.pb.gz").split("\n\n")
@@ -404,7 +418,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("command", ["top", "tree", "flamegraph", "diff", "speedscope", "stats"])
+@pytest.mark.parametrize("command", ["top", "tree", "flamegraph", "diff", "speedscope", "pprof", "stats"])
 @pytest.mark.parametrize("how", [*BAD, "folder"])
 def test_bad_files_are_a_message_and_status_2(files, capsys, how, command):
     bad = files / "bad.pb.gz"
@@ -427,6 +441,7 @@ def test_bad_files_are_a_message_and_status_2(files, capsys, how, command):
         (["flamegraph", "-o", ".", "a.pb.gz"], ".: Is a directory"),
         (["flamegraph", "-o", "nowhere/x.html", "a.pb.gz"], "'nowhere/x.html': No such file"),
         (["speedscope", "-o", ".", "a.pb.gz"], ".: Is a directory"),
+        (["pprof", "-o", ".", "a.pb.gz"], ".: Is a directory"),
         (["diff", "--flamegraph", ".", "a.pb.gz", "a.pb.gz"], ".: Is a directory"),
     ],
 )
@@ -482,7 +497,7 @@ def test_bad_arguments(files, words, capsys):
     assert capsys.readouterr().err.startswith("usage: ")
 
 
-@pytest.mark.parametrize("command", ["top", "tree", "flamegraph", "diff", "speedscope", "stats"])
+@pytest.mark.parametrize("command", ["top", "tree", "flamegraph", "diff", "speedscope", "pprof", "stats"])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -108,13 +108,13 @@ assert p.profile.total("alloc_space") > 0
 assert goalloc.profile_rate() == 77777
 with goalloc.profile() as p:
     try:
-        with goalloc.profile():
+        with p:
             pass
     except RuntimeError as error:
-        assert "already" in str(error)
+        assert "in use already" in str(error)
     else:
-        raise SystemExit("two at once")
-assert goalloc.profile_rate() == 77777
+        raise SystemExit("one in itself")
+assert goalloc.profile_rate() == 77777 and p.profile is not None
 for bad in (0, -5):
     try:
         goalloc.profile(bad)
@@ -127,6 +127,76 @@ try:
     unfinished.profile
 except RuntimeError:
     pass
+"""
+    )
+
+
+def test_pieces_in_each_other(in_mode):
+    """Each is told what happened while it ran, also the peak: before, in or after the inner one."""
+    in_mode(
+        HEAD
+        + """
+size = goalloc.size_class_of(5001).size
+
+def peaks(p):
+    q = p.profile.filter(function="^make$", min_size=5000)
+    return q.total("alloc_objects"), q.total("inuse_objects"), q.total("peak_space") // size
+
+def spike(n):
+    gone = make(n, 5000)
+
+def outer(before, inside, after):
+    with goalloc.profile(rate=1) as first:
+        spike(before)
+        kept = make(10, 5000)
+        with goalloc.profile(rate=4096) as second:
+            spike(inside)
+        with goalloc.profile(rate=1) as third:
+            pass
+        spike(after)
+    assert goalloc.profile_rate() == 524288
+    assert first.profile.rate == second.profile.rate == 1 and not first.profile.about.mixed_rates
+    return [peaks(p) for p in (first, second, third)]
+
+assert outer(300, 100, 50) == [(460, 10, 300), (100, 0, 100), (0, 0, 0)]
+assert outer(100, 300, 50) == [(460, 10, 310), (300, 0, 300), (0, 0, 0)]
+assert outer(100, 50, 300) == [(460, 10, 310), (50, 0, 50), (0, 0, 0)]
+with goalloc.profile(rate=8192) as first:
+    with goalloc.profile(rate=1) as second:
+        kept = make(100, 5000)
+assert first.profile.about.mixed_rates and not second.profile.about.mixed_rates
+assert "of mixed sampling rates" in str(first)
+assert first.profile.filter(function="^make$", min_size=5000).total("inuse_objects") == 100
+"""
+    )
+
+
+def test_pieces_in_two_threads_overlap(in_mode):
+    in_mode(
+        HEAD
+        + """
+import threading
+goalloc.set_profile_rate(99999)
+begun, ended = threading.Event(), threading.Event()
+
+def other():
+    with goalloc.profile(rate=1) as p:
+        begun.set()
+        ended.wait()
+        found.append(make(7, 5000))
+    found.append(p)
+
+found = []
+t = threading.Thread(target=other)
+with goalloc.profile(rate=1) as first:
+    t.start()
+    begun.wait()
+    kept = make(5, 5000)
+ended.set()
+t.join()
+assert goalloc.profile_rate() == 99999
+counts = [p.profile.filter(function="^make$", min_size=5000).total("inuse_objects") for p in (first, found[1])]
+assert counts == [5, 12], counts
 """
     )
 

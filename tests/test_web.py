@@ -30,6 +30,15 @@ def test_a_profile(server, name):
     assert isinstance(goalloc.HeapProfile.from_pprof(body), goalloc.HeapProfile)
 
 
+@pytest.mark.parametrize(
+    "query, peak",
+    [("heap?peak=1", True), ("heap?peak=0", False), ("allocs?peak=1", True), ("heap?seconds=1&peak=1", True)],
+)
+def test_values_at_the_peak_come_on_demand(server, query, peak):
+    _, body = ask(server, f"/debug/pprof/{query}")
+    assert goalloc.HeapProfile.from_pprof(body).about.has_peak == peak
+
+
 def test_a_delta(server):
     response, body = ask(server, "/debug/pprof/heap?seconds=1")
     assert response.status == 200

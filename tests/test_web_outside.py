@@ -94,6 +94,21 @@ def test_go_tool_pprof_reads_it(program, go_pprof):
 
 
 @needs_launch
+def test_go_tool_pprof_compares_all_that_we_write(program, go_pprof, python, tmp_path):
+    """It wants the same values on both sides: Go's four, or with those at the peak."""
+    work = "kept = [bytes(1000) for _ in range(100)]"
+    assert python.run("--profile", "run.pb.gz", "--rate", "1", "-c", work).returncode == 0
+    run, url = str(tmp_path / "run.pb.gz"), f"{program.url}debug/pprof/heap"
+    refused = go_pprof("-top", f"-diff_base={run}", url)
+    assert refused.returncode != 0 and "incompatible" in refused.stderr, refused
+    done = go_pprof("-top", "-unit=B", f"-diff_base={run}", f"{url}?peak=1")
+    assert done.returncode == 0 and ".before" in done.stdout, done
+    assert python("-m", "goalloc", "pprof", run, "-o", "four.pb.gz").returncode == 0
+    done = go_pprof("-top", "-unit=B", f"-diff_base={tmp_path / 'four.pb.gz'}", url)
+    assert done.returncode == 0 and ".before" in done.stdout, done
+
+
+@needs_launch
 def test_go_tool_pprof_takes_a_delta_and_shows_our_errors(program, go_pprof):
     done = go_pprof("-raw", "-seconds=1", "-timeout=60", f"{program.url}debug/pprof/heap")
     assert done.returncode == 0, done.stderr

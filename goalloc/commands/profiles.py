@@ -1,4 +1,4 @@
-"""`goalloc top`, `tree`, `flamegraph`, `diff`, `speedscope` and `stats`: heap profiles in files.
+"""`goalloc top`, `tree`, `flamegraph`, `diff`, `speedscope`, `pprof` and `stats`: heap profiles in files.
 
 Several files are added up, such as those of a program and its workers.
 """
@@ -28,6 +28,7 @@ def add(commands: _Subparsers) -> None:
     _add(commands, "flamegraph", flamegraph, "a heap profile as a flame graph in an HTML file")
     _add(commands, "diff", diff, "what has changed from one heap profile to another", files="two")
     _add(commands, "speedscope", speedscope, "a heap profile as a file for speedscope.app")
+    _add(commands, "pprof", pprof, "a heap profile as a file that Go's tools compare with any of Go's")
     _add(commands, "stats", stats, "what a heap profile holds: totals, domains, threads, sizes")
 
 
@@ -51,7 +52,7 @@ def _add(
         parser.add_argument(
             "files", nargs="+", metavar="FILE", help="a profile in pprof's format; - is stdin"
         )
-    if name not in ("speedscope", "stats"):
+    if name not in ("speedscope", "pprof", "stats"):
         parser.add_argument(
             "--sample", choices=VALUES, default="inuse_space", metavar="VALUE", dest="index",
             help=f"one of {', '.join(VALUES)} (default: %(default)s)",
@@ -64,9 +65,13 @@ def _add(
         )
     if name == "tree":
         parser.add_argument("--by", choices=_BY, default="function")
-    if name in ("flamegraph", "speedscope"):
+    if name in ("flamegraph", "speedscope", "pprof"):
         parser.add_argument(
             "-o", metavar="OUT", dest="output", help="the file to write; - is stdout (default: FILE renamed)"
+        )
+    if name == "pprof":
+        parser.add_argument(
+            "--peak", action="store_true", help="with the values at the peak, besides Go's four"
         )
 
 
@@ -161,18 +166,29 @@ def _check_output(path: str) -> None:
         raise CommandError(why_not, _BAD_FILE)
 
 
-def _save(path: str, text: str) -> None:
+def _save(path: str, content: str | bytes) -> None:
     """To a file, and says so; "-" is standard output."""
     from ..profiles.files import write_whole
 
     if path == "-":
-        print(text)
+        _to_stdout(content)
         return
     try:
-        write_whole(path, text)
+        write_whole(path, content)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}", _BAD_FILE) from None
     print(f"written to {path}")
+
+
+def _to_stdout(content: str | bytes) -> None:
+    import sys
+
+    if isinstance(content, str):
+        print(content)
+        return
+    if sys.stdout.isatty():
+        raise CommandError("that is no text for a terminal: give a file by -o", _BAD_FILE)
+    sys.stdout.buffer.write(content)
 
 
 def top(args: argparse.Namespace) -> int:
@@ -230,6 +246,17 @@ def speedscope(args: argparse.Namespace) -> int:
     with progress("writing"):
         document = json.dumps(profile.to_speedscope())
     _save(path, document)
+    return 0
+
+
+def pprof(args: argparse.Namespace) -> int:
+    path = _output(args, ".go.pb.gz")
+    profile = _read_all(args.files)
+    if args.peak:
+        _checked(profile, "peak_space")
+    with progress("writing"):
+        data = profile.to_pprof(peak=args.peak)
+    _save(path, data)
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from ..profiles.cells import cell_numbers, shown_file
 from . import svg
 from .shading import group_of
 from .text import human, table
@@ -49,7 +50,8 @@ def _site_cells(s: CallSite) -> tuple[str, ...]:
 def _where(frame: tuple[str, str, int]) -> str:
     """As short as `load (app/data.py:12)`."""
     function, filename, line = frame
-    place = "/".join(filename.rsplit("/", 2)[-2:])
+    shown = shown_file(filename, cell_numbers([filename]))
+    place = "/".join(shown.rsplit("/", 2)[-2:])
     place += f":{line}" if line else ""
     text = f"{function} ({place})" if function and place else function or place
     return _printable(text)

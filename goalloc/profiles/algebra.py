@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 
+from .arguments import real_number
 from .profile import About, HeapProfile
 from .records import DOMAINS
 from .tables import Builder, Tables
@@ -38,8 +39,34 @@ def difference(profile: HeapProfile, base: HeapProfile) -> HeapProfile:
         base=tuple(map(sum, base._tables.counts)),
         note=a.note or b.note,
         mixed_rates=_mixed(a, b),
+        left_out=tuple(x - y for x, y in zip(*_known(a, b))),
+        cells=_cells(b, a),
     )
     return HeapProfile(tables, about)
+
+
+def with_peak_of(profile: HeapProfile, other: HeapProfile) -> HeapProfile:
+    """The profile with the values at the peak of an earlier one of the same process."""
+    ours, theirs = profile._tables, other._tables
+    builder = Builder()
+    for tables, kept in ((ours, slice(0, 4)), (theirs, slice(4, 6))):
+        zeros = array("q", bytes(8 * len(tables.keys[0])))
+        counts = [zeros] * len(tables.counts)
+        counts[kept] = tables.counts[kept]
+        threads = None if tables is ours else _renamed(ours, theirs)
+        builder.add_tables(tables._replace(counts=tuple(counts)), threads=threads)
+    about = profile.about._replace(peak_time_ns=other.about.peak_time_ns)
+    return HeapProfile(builder.build(), about)
+
+
+def _known(*abouts: About) -> Iterable[tuple[int, ...]]:
+    """What each leaves out; nothing of any where only some do."""
+    return [a.left_out if all(a.left_out for a in abouts) else () for a in abouts]
+
+
+def _cells(*abouts: About) -> tuple[tuple[str, int], ...]:
+    """The cells of all; of one that has two numbers, the later."""
+    return tuple(dict(cell for a in abouts for cell in a.cells).items())
 
 
 def _mixed(*abouts: About) -> bool:
@@ -73,6 +100,8 @@ def merged(profiles: Sequence[HeapProfile]) -> HeapProfile:
         program=", ".join(dict.fromkeys(a.program for a in abouts if a.program)),
         note=" ".join(dict.fromkeys(a.note for a in abouts if a.note)),
         mixed_rates=_mixed(*abouts),
+        left_out=tuple(map(sum, zip(*(a.left_out for a in abouts if a.left_out)))),
+        cells=_cells(*abouts),
     )
     return HeapProfile(builder.build(), about)
 
@@ -86,6 +115,10 @@ def filtered(
     min_size: int | None,
     max_size: int | None,
 ) -> HeapProfile:
+    if predicate is not None and not callable(predicate):
+        raise TypeError(
+            f"a function of a Sample: {predicate!r}; for names there are function=, file=, module="
+        )
     tables = profile._tables
     stacks, sizes, domains, threads = tables.keys
     rows: Iterable[int] = range(len(stacks))
@@ -100,8 +133,10 @@ def filtered(
         numbers = _domains(domain)
         rows = [i for i in rows if domains[i] in numbers]
     if min_size is not None:
+        real_number(min_size, "min_size is a number of bytes")
         rows = [i for i in rows if sizes[i] >= min_size]
     if max_size is not None:
+        real_number(max_size, "max_size is a number of bytes")
         rows = [i for i in rows if sizes[i] <= max_size]
     if predicate is not None:
         samples = profile.samples
@@ -116,10 +151,10 @@ def filtered(
 
 
 def _compiled(pattern: _Pattern, what: str) -> re.Pattern[str]:
+    if not isinstance(getattr(pattern, "pattern", pattern), str):
+        raise TypeError(f"{what} is no regular expression: {pattern!r}")
     try:
         return re.compile(pattern)
-    except TypeError:
-        raise TypeError(f"{what} is no regular expression: {pattern!r}") from None
     except re.error as error:
         raise ValueError(f"{what} is no regular expression: {pattern!r}: {error}") from None
 
@@ -127,13 +162,13 @@ def _compiled(pattern: _Pattern, what: str) -> re.Pattern[str]:
 def _stacks_with(profile: HeapProfile, which: str, pattern: _Pattern) -> set[int]:
     """The stacks that have a frame in which the pattern is found."""
     search = _compiled(pattern, which).search
-    tests: dict[str, Callable[[Frame], object]] = {
-        "function": lambda frame: search(frame.function) or search(frame.qualified),
-        "file": lambda frame: search(frame.filename),
-        "module": lambda frame: search(frame.module),
+    tests: dict[str, Callable[[Frame, str], object]] = {
+        "function": lambda frame, file: search(frame.function) or search(frame.qualified),
+        "file": lambda frame, file: search(frame.filename) or search(file),
+        "module": lambda frame, file: search(frame.module),
     }
-    test = tests[which]
-    hit = {i for i, frame in enumerate(profile._frames()) if test(frame)}
+    hits = map(tests[which], profile._frames(), profile._shown_files())
+    hit = {i for i, found in enumerate(hits) if found}
     return {i for i, stack in enumerate(profile._tables.stacks) if not hit.isdisjoint(stack)}
 
 
@@ -145,6 +180,8 @@ def _threads(threads: Sequence[Thread], wanted: _Pattern | int) -> set[int]:
 
 
 def _domains(wanted: str | Iterable[str]) -> set[int]:
+    if not hasattr(type(wanted), "__iter__"):
+        raise TypeError(f"a domain, or several of them: {wanted!r}")
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     for name in names:
         if name not in DOMAINS[:3]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..dataframes import dataframe as make
+from .arguments import text
 from .groups import group
 from .records import DOMAINS, VALUES
 
@@ -28,11 +30,12 @@ def collapsed(profile: HeapProfile, index: str, by: str) -> str:
 
 
 def speedscope(profile: HeapProfile, name: str) -> dict[str, Any]:
+    text(name, "a name, as text")
     frames = []
-    for frame in profile._frames():
+    for frame, file in zip(profile._frames(), profile._shown_files()):
         shared: dict[str, Any] = {"name": frame.qualified}
-        if frame.filename:
-            shared["file"] = frame.filename
+        if file:
+            shared["file"] = file
         if frame.line:
             shared["line"] = frame.line
         frames.append(shared)
@@ -69,13 +72,6 @@ def speedscope(profile: HeapProfile, name: str) -> dict[str, Any]:
 
 
 def dataframe(profile: HeapProfile) -> _DataFrame:
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            "to_dataframe() needs pandas: pip install 'goalloc[dataframe]'", name="pandas"
-        ) from error
-
     tables = profile._tables
     stacks, sizes, domains, threads = tables.keys
     frames = profile._frames()
@@ -93,4 +89,4 @@ def dataframe(profile: HeapProfile) -> _DataFrame:
         if profile.about.has_peak or not index.startswith("peak"):
             columns[index] = list(profile.values(index))
     columns["stack"] = [paths[stack] for stack in stacks]
-    return pandas.DataFrame(columns)
+    return make(columns)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from _thread import get_ident
 
+from .arguments import path as path_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import AnyStr
@@ -16,10 +18,11 @@ def write_whole(path: str | os.PathLike[str], data: AnyStr) -> None:
     An OSError names path, and not the file beside it.
     """
     content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+    target = path_of(path)
     try:
-        _write(os.fspath(path), content)
+        _write(target, content)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+        raise OSError(error.errno, error.strerror, target) from None
 
 
 def _write(target: str, content: bytes) -> None:

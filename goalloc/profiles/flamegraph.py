@@ -12,6 +12,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
+from .arguments import text
 from .tables import COUNTS
 from .tree import CallTrie, added_up, call_trie, own_values
 from .values import printable, sampled
@@ -63,7 +64,7 @@ class FlameGraph:
         profile.values(index)  # a name that is wrong is told at once
         self._profile = profile
         self._index = index
-        self._title = title or _title(profile)
+        self._title = text(title, "a title, as text") or _title(profile)
 
     def to_html(self) -> str:
         """A whole page."""
@@ -80,10 +81,17 @@ class FlameGraph:
         profile = self._profile
         trie = call_trie(profile, "function")
         drawn = _largest(profile, trie)
-        frames = trie.groups.frames
+        # Only what is drawn is named: a part of a profile has the names of the whole.
+        used = sorted({group for group in drawn.groups if group < len(trie.groups.names)})
+        every = (*used, len(trie.groups.names), len(trie.groups.names) + 1)
+        place = {group: i for i, group in enumerate(every)}
+        frames = [trie.groups.frames[group] for group in used]
+        files = [trie.groups.files[group] for group in used]
         modules = sorted({frame.module for frame in frames})
         hues = {module: number for number, module in enumerate(modules)}
-        notes = [f"{sampled(profile.rate, profile.about.mixed_rates)}; {len(profile):,} samples", *profile.warnings()]
+        rate = sampled(profile.rate, profile.about.mixed_rates)
+        notes = [f"{rate}; {len(profile):,} samples{profile._left_out(self._index)}"]
+        notes += profile.warnings()
         if profile.is_diff:
             notes.insert(0, "red has grown, blue has shrunk, the darker the more of it")
         if drawn.left_out:
@@ -93,12 +101,12 @@ class FlameGraph:
             "index": self._index,
             "diff": profile.is_diff,
             "base": profile._base(),
-            "names": [*trie.groups.names, "all", "(smaller)"],
-            "shorts": [*(frame.function for frame in frames), "all", "(smaller)"],
-            "places": [*map(_place, frames), "", ""],
+            "names": [*(trie.groups.names[group] for group in used), "all", "(smaller)"],
+            "shorts": [*map(_short, frames, files), "all", "(smaller)"],
+            "places": [*map(_place, frames, files), "", ""],
             "hues": [*(hues[frame.module] for frame in frames), -1, -1],
             "parents": drawn.parents,
-            "groups": drawn.groups,
+            "groups": [place[group] for group in drawn.groups],
             "own": drawn.own,
             "notes": notes,
         }
@@ -135,8 +143,12 @@ def _title(profile: HeapProfile) -> str:
     return f"Heap of {name}" + (", what has changed" if profile.is_diff else "")
 
 
-def _place(frame: Frame) -> str:
-    return f"{frame.filename}:{frame.first_line or frame.line}" if frame.filename else ""
+def _short(frame: Frame, file: str) -> str:
+    return file if frame.function == "<module>" and file != frame.filename else frame.function
+
+
+def _place(frame: Frame, file: str) -> str:
+    return f"{file}:{frame.first_line or frame.line}" if file else ""
 
 
 def _source(name: str) -> str:
@@ -151,13 +163,13 @@ def _largest(profile: HeapProfile, trie: CallTrie) -> _Drawn:
     own = {name: own_values(trie, profile._by_stack(name)) for name in names}
     count = len(trie.parents)
     share = [0.0] * count
-    if count > MOST_NODES:
-        for values in own.values():
-            size = added_up(trie.parents, list(map(abs, values)))
-            whole = size[0] or 1
-            share = [max(a, b / whole) for a, b in zip(share, size)]
+    for values in own.values():
+        size = added_up(trie.parents, list(map(abs, values)))
+        whole = size[0] or 1
+        share = [max(a, b / whole) for a, b in zip(share, size)]
     # A caller is never smaller than what it calls, and comes before it: it is kept if they are.
-    kept = sorted(range(count), key=lambda node: (-share[node], node))[:MOST_NODES]
+    some = [0, *(node for node in range(1, count) if share[node])]
+    kept = sorted(some, key=lambda node: (-share[node], node))[:MOST_NODES]
     rank, smaller = len(trie.groups.names), len(trie.groups.names) + 1
     depths = [0] * count
     for node in range(1, count):
@@ -168,7 +180,7 @@ def _largest(profile: HeapProfile, trie: CallTrie) -> _Drawn:
     parents = [number[trie.parents[node]] for node in kept]
     groups = [rank if node == 0 else trie.group_of[node] for node in kept]
     columns = {name: [values[node] for node in kept] for name, values in own.items()}
-    drawn = _Drawn(parents, groups, columns, count - len(kept))
+    drawn = _Drawn(parents, groups, columns, len(some) - len(kept))
     if drawn.left_out:
         _add_smaller(drawn, trie, own, number, smaller)
     return drawn
@@ -182,7 +194,7 @@ def _add_smaller(
     rests: dict[int, list[int]] = {}
     for node, parent in enumerate(trie.parents):
         place.append(number[node] if node in number else place[parent])
-        if node not in number:
+        if node not in number and any(values[node] for values in own.values()):
             rests.setdefault(place[node], []).append(node)
     for parent, nodes in rests.items():
         drawn.parents.append(parent)

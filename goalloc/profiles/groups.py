@@ -19,7 +19,8 @@ BY = ("function", "line", "file", "module")
 class Groups(NamedTuple):
     of_location: list[int]  # the group of each location of the profile
     names: list[str]
-    frames: list[Frame]  # one frame of each group, for its file and line
+    frames: list[Frame]  # one frame of each group, for its line
+    files: list[str]  # its file as it is shown
 
 
 def _key(frame: Frame, by: str) -> Hashable:
@@ -30,27 +31,30 @@ def _key(frame: Frame, by: str) -> Hashable:
     return frame.filename if by == "file" else frame.module
 
 
-def _name(frame: Frame, by: str) -> str:
+def _name(frame: Frame, file: str, by: str) -> str:
+    if frame.function == "<module>" and file != frame.filename and by in ("function", "line"):
+        return file if by == "function" else f"{file}:{frame.line}"  # a cell itself
     if by == "function":
         return frame.qualified
     if by == "line":
-        return f"{frame.qualified} {frame.filename}:{frame.line}"
-    return (frame.filename if by == "file" else frame.module) or frame.function
+        return f"{frame.qualified} {file}:{frame.line}"
+    return (file if by == "file" else frame.module) or frame.function
 
 
 def group(profile: HeapProfile, by: str) -> Groups:
     if by not in BY:
         raise ValueError(f"cannot sum by {by!r}; there are {', '.join(BY)}")
     found: dict[Hashable, int] = {}
-    groups = Groups([], [], [])
-    for frame in profile._frames():
+    groups = Groups([], [], [], [])
+    for frame, file in zip(profile._frames(), profile._shown_files()):
         # A frame without file or module stands for itself.
-        name = _name(frame, by)
+        name = _name(frame, file, by)
         key = _key(frame, by) or name
         number = found.get(key)
         if number is None:
             number = found[key] = len(groups.names)
             groups.names.append(printable(name))
             groups.frames.append(frame)
+            groups.files.append(file)
         groups.of_location.append(number)
     return groups

@@ -6,7 +6,10 @@ import os
 import sys
 
 from .. import _core
+from .arguments import whole_number
+from .cells import cell_numbers
 from .modules import loaded_modules
+from .own import take_own
 from .profile import HeapProfile
 
 TYPE_CHECKING = False
@@ -23,17 +26,20 @@ _names: dict[int, str] = {}  # of threads that lived when a profile was read, by
 _OFF = "sampling is off (rate 0): goalloc.set_profile_rate(524288) turns it on"
 
 
-def heap_profile() -> HeapProfile:
+def heap_profile(*, own: bool = False) -> HeapProfile:
     """The profile of this process as it is now, from the first block that goalloc served.
 
+    own   also what goalloc itself allocated, as for the profiles before.  Else this is left out, and
+          displays say how much it is.
     Where goalloc serves no blocks, or sampling is off, it is what there is, and .note says so.
-    Reading it allocates too, the first time most, and the next profile has that; without it:
-    p.filter(lambda sample: not any(f.module.startswith("goalloc") for f in sample.stack))
     """
     raw = _core.profile_read()
-    raw["threads"] = list(_named(raw["threads"]))
     note = _note(raw["rate"], bool(raw["samples"]))
-    return HeapProfile._from_core(raw, loaded_modules(), program=_program(), note=note)
+    raw["threads"] = list(_named(raw["threads"]))
+    left_out = () if own else take_own(raw)
+    cells = cell_numbers(dict.fromkeys(filename for _, filename, _ in raw["functions"]))
+    modules = {**loaded_modules(), **dict.fromkeys(cells, "__main__")}
+    return HeapProfile._from_core(raw, modules, _program(), note, left_out, cells)
 
 
 def _named(threads: Iterable[tuple[int, str]]) -> Iterable[tuple[int, str]]:
@@ -86,9 +92,14 @@ def set_profile_rate(nbytes: SupportsIndex | str) -> int:
     nbytes   bytes, or a size such as "64KiB"; 1 samples every block, 0 none
     GOALLOC_PROFILE_RATE sets it from the start.  Samples of before keep the weight that they have.
     """
+    return _core.set_profile_rate(rate_of(nbytes))
+
+
+def rate_of(nbytes: SupportsIndex | str) -> int:
+    """A rate as it may be given; whether it is in range the core says."""
     if isinstance(nbytes, str):
-        nbytes = _core.parse_bytes(nbytes)
-    return _core.set_profile_rate(nbytes)
+        return _core.parse_bytes(nbytes)
+    return whole_number(nbytes, "a rate in bytes, such as 65536 or '64KiB'")
 
 
 def reset_peak() -> None:

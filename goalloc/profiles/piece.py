@@ -9,8 +9,8 @@ from time import perf_counter
 from .. import _core
 from ..display.text import human
 from ..errors import InstallError
-from . import live
-from .live import heap_profile, reset_peak, set_profile_rate
+from .live import rate_of
+from .measuring import Measurement
 from .profile import HeapProfile
 from .tables import Builder, Tables
 from .values import sampled
@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any, Literal, Self, SupportsIndex, TypeAlias
+
+    from pandas import DataFrame as _DataFrame
 
     from .flamegraph import FlameGraph
     from .profile import _By
@@ -29,9 +31,8 @@ if TYPE_CHECKING:
 
 #: Mean bytes between samples while a piece of code is measured, unless told otherwise.
 RATE = 4096
+_MOST = 1 << 50  # that the core takes
 VIEWS = ("all", "top", "tree", "flame", "none")
-
-_busy: list[CodeProfile] = []  # the one that measures now: rate and peak are those of the process
 
 
 class CodeProfile:
@@ -44,18 +45,18 @@ class CodeProfile:
 
     Stacks begin with the function that holds the block.  top(), tree() and flamegraph() are those of
     the profile.  What waits for the garbage collector is alive.  All of it is estimated from samples
-    unless the rate is 1.
+    unless the rate is 1.  Blocks may be in each other and in several threads: each is told what
+    happened while it ran, at the finest of their rates.
     """
 
     def __init__(self, rate: SupportsIndex | str = RATE) -> None:
-        self.rate = _core.parse_bytes(rate) if isinstance(rate, str) else rate.__index__()
-        if self.rate < 1:
-            raise ValueError(f"a rate of at least 1 byte: {rate!r}")
+        self.rate = rate_of(rate)
+        if not 1 <= self.rate <= _MOST:
+            raise ValueError(f"a rate from 1 to {_MOST} bytes: {rate!r}")
         self.seconds = 0.0
         self.freed_space = 0
         self._outside: list[tuple[str, str]] = []
-        self._former = 0
-        self._before: HeapProfile | None = None
+        self._measurement: Measurement | None = None
         self._profile: HeapProfile | None = None
         self._started = 0.0
 
@@ -66,27 +67,20 @@ class CodeProfile:
                 "goalloc serves no blocks in this process: call goalloc.install() before, "
                 "or start it with `python -m goalloc run`"
             )
-        if _busy:
-            raise RuntimeError("a piece of code is being profiled already")
-        _busy.append(self)
+        if self._measurement is not None:
+            raise RuntimeError("this CodeProfile is in use already: each block needs one of its own")
         outer = caller.f_back if caller is not None and with_caller else caller
         self._outside = _names(outer)
-        self._former = set_profile_rate(0)  # what reading the profile allocates is not of the piece
-        self._before = heap_profile()
-        reset_peak()
-        set_profile_rate(self.rate)
+        self._measurement = Measurement(self.rate)
         self._started = perf_counter()
 
     def stop(self) -> None:
         self.seconds = perf_counter() - self._started
-        set_profile_rate(0)
-        try:
-            after, before, self._before = heap_profile(), self._before, None
-            assert before is not None  # start() has set it
-            self._profile, self.freed_space = _between(before, after, self._outside, self.rate)
-        finally:
-            set_profile_rate(self._former)
-            _busy.remove(self)
+        measurement, self._measurement = self._measurement, None
+        if measurement is None:
+            raise RuntimeError("this CodeProfile has not begun")
+        with measurement.end() as after:
+            self._profile, self.freed_space = _between(measurement, after, self._outside)
 
     def __enter__(self) -> Self:
         self.start(sys._getframe(1))
@@ -115,6 +109,18 @@ class CodeProfile:
     def flamegraph(self, index: str = "alloc_space", title: str = "") -> FlameGraph:
         return self.profile.flamegraph(index, title or "What it allocated")
 
+    def as_dict(self) -> dict[str, Any]:
+        """Figures and profile, ready for JSON."""
+        return {
+            "seconds": self.seconds,
+            "freed_space": self.freed_space,
+            "profile": self.profile.as_dict(),
+        }
+
+    def to_dataframe(self) -> _DataFrame:
+        """The samples of the profile as a pandas DataFrame."""
+        return self.profile.to_dataframe()
+
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much) as shown."""
         profile = self.profile
@@ -126,7 +132,7 @@ class CodeProfile:
         return rows
 
     def _heading(self) -> str:
-        return f"{self.seconds:.3f} s, {sampled(self.rate)}"
+        return f"{self.seconds:.3f} s, {sampled(self.profile.rate, self.profile.about.mixed_rates)}"
 
     def __str__(self) -> str:
         if self._profile is None:
@@ -176,8 +182,7 @@ def profile(rate: SupportsIndex | str = RATE) -> CodeProfile:
     """A context manager that profiles the code in its block, in all threads; see CodeProfile.
 
     rate   mean bytes between samples meanwhile; "64KiB" and the like do; 1: each block, exact and slow
-    One piece of code at a time can be profiled in a process: RuntimeError.  InstallError where goalloc
-    serves no blocks.
+    InstallError where goalloc serves no blocks.
     """
     return CodeProfile(rate)
 
@@ -192,10 +197,11 @@ def _names(frame: FrameType | None) -> list[tuple[str, str]]:
 
 
 def _between(
-    before: HeapProfile, after: HeapProfile, outside: list[tuple[str, str]], rate: int
+    measurement: Measurement, after: HeapProfile, outside: list[tuple[str, str]]
 ) -> tuple[HeapProfile, int]:
     """What came in between, with the callers outside cut off its stacks, and the bytes freed of
     what was there before."""
+    before, rates = measurement.before, measurement.rates
     base = before._tables
     live = base.counts[2:4]  # the peak was begun anew: what was in use then is not of it
     base = base._replace(counts=(*base.counts[:4], *live))
@@ -216,21 +222,20 @@ def _between(
     builder = Builder()
     counts = tuple(array("q", column) for column in columns)
     builder.add_tables(tables._replace(stacks=stacks, counts=counts), rows=made)
-    about = difference.about._replace(base=None, rate=rate, note="")
+    about = difference.about._replace(
+        base=None, rate=max(rates), mixed_rates=len(rates) > 1, note="", left_out=()
+    )
     return HeapProfile(builder.build(), about), freed
 
 
 def _inside(tables: Tables, outside: list[tuple[str, str]]) -> tuple[tuple[int, ...], ...]:
-    """The stacks without the functions outside, if they begin with these; () for those of start(),
-    of stop(), and of the function that runs the piece itself."""
+    """The stacks without the functions outside, if they begin with these; () for that of the function
+    that runs the piece itself."""
     names = [tables.functions[function][:2] for function, _ in tables.locations]
     path = outside[::-1]
     stacks: list[tuple[int, ...]] = []
     for stack in tables.stacks:
         functions = [names[location] for location in stack]
         depth = len(stack) - len(path)
-        if functions[0][1] in (__file__, live.__file__):
-            stacks.append(())
-        else:
-            stacks.append(stack[:depth] if depth >= 0 and functions[depth:] == path else stack)
+        stacks.append(stack[:depth] if depth >= 0 and functions[depth:] == path else stack)
     return tuple(stacks)

@@ -27,6 +27,8 @@ COMMENT_DROPPED = "goalloc: dropped samples: "
 COMMENT_TRUNCATED = "goalloc: truncated stacks: "
 COMMENT_DIFF = "goalloc: difference"
 COMMENT_NOTE = "goalloc: note: "
+COMMENT_LEFT_OUT = "goalloc: left out: "
+COMMENT_CELL = "goalloc: cell "
 COMMENT_MIXED = "goalloc: mixed rates"
 
 _GO_VALUES = 4
@@ -171,6 +173,9 @@ def _comments(profile: HeapProfile) -> list[str]:
         said.append(f"{COMMENT_TRUNCATED}{about.truncated_stacks}")
     if about.note:
         said.append(f"{COMMENT_NOTE}{about.note}")
+    if about.left_out:
+        said.append(COMMENT_LEFT_OUT + " ".join(map(str, about.left_out)))
+    said += [f"{COMMENT_CELL}{number}: {filename}" for filename, number in about.cells]
     return said
 
 

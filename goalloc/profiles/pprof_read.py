@@ -6,10 +6,20 @@ unpacked beyond a limit, and nothing recurses.  All that can be wrong ends in a 
 
 from __future__ import annotations
 
+import re
 import zlib
 
+from .arguments import path as path_of
 from .modules import go_package, module_of
-from .pprof import COMMENT_DIFF, COMMENT_DROPPED, COMMENT_MIXED, COMMENT_NOTE, COMMENT_TRUNCATED
+from .pprof import (
+    COMMENT_CELL,
+    COMMENT_DIFF,
+    COMMENT_DROPPED,
+    COMMENT_LEFT_OUT,
+    COMMENT_MIXED,
+    COMMENT_NOTE,
+    COMMENT_TRUNCATED,
+)
 from .profile import About, HeapProfile
 from .records import Thread
 from .tables import COUNTS, Builder, domain_number
@@ -31,6 +41,7 @@ MAX_DEPTH = 4096
 MAX_FRAMES = 1 << 26
 
 _GO_VALUES = COUNTS[:4]
+_NUMBER = re.compile("-?[0-9]{1,18}")
 
 
 def read_profile(path: str | os.PathLike[str]) -> HeapProfile:
@@ -38,18 +49,20 @@ def read_profile(path: str | os.PathLike[str]) -> HeapProfile:
 
     Raises ValueError with one sentence for anything else, OSError if it can't be read.
     """
-    with open(path, "rb") as file:
+    name = path_of(path)
+    with open(name, "rb") as file:
         data = file.read(LIMIT + 1)
     try:
         return HeapProfile(*decode(data))
     except ValueError as error:
-        import os
-
-        raise ValueError(f"{os.fspath(path)}: {error}") from None
+        raise ValueError(f"{name}: {error}") from None
 
 
 def decode(data: bytes) -> tuple[Tables, About]:
     """The tables of a pprof file, and what holds for all of it."""
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"the bytes of a pprof file, not {type(data).__name__}")
+    data = bytes(data)
     if len(data) > LIMIT:
         raise ValueError(f"more than {LIMIT >> 20} MiB")
     if data[:2] == b"\x1f\x8b":
@@ -201,6 +214,8 @@ class _Decoder:
                 for c in comments
                 if c.startswith(COMMENT_NOTE)
             ),
+            left_out=_left_out(comments),
+            cells=tuple(_cells(comments)),
         )
         return tables, about
 
@@ -333,6 +348,22 @@ class _Decoder:
             thread = self.builder.thread(Thread(native_id, name))
             known = self.labels[labels] = (size, domain_number(domain), thread)
         return known
+
+
+def _left_out(comments: list[str]) -> tuple[int, ...]:
+    for comment in comments:
+        numbers = comment.removeprefix(COMMENT_LEFT_OUT).split()
+        if comment.startswith(COMMENT_LEFT_OUT) and len(numbers) == len(COUNTS):
+            if all(_NUMBER.fullmatch(number) for number in numbers):
+                return tuple(map(int, numbers))
+    return ()
+
+
+def _cells(comments: list[str]) -> Iterator[tuple[str, int]]:
+    for comment in comments:
+        number, parted, filename = comment.removeprefix(COMMENT_CELL).partition(": ")
+        if comment.startswith(COMMENT_CELL) and parted and _NUMBER.fullmatch(number):
+            yield filename, int(number)
 
 
 def _said(comments: list[str], what: str) -> int:

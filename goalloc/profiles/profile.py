@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._records import AboutFields, Record
 from ..display.pretty import show_text
+from .cells import shown_file
 from .records import DOMAINS, VALUES, Frame, Sample
 from .tables import COUNTS, Tables, tables_from_core
 
@@ -38,6 +39,9 @@ class About(Record, AboutFields):
     program           what ran
     note              one sentence on why there may be nothing in it
     mixed_rates       made of profiles with different rates; rate is the largest, or that of the later
+    left_out          the sums of what goalloc itself allocated, in the order of COUNTS, where that is
+                      not among the samples; () else
+    cells             (file, number) of the cells of a notebook that code is from
     """
 
     __slots__ = ()
@@ -58,6 +62,8 @@ class HeapProfile:
     _samples: tuple[Sample, ...] | None
 
     def __init__(self, tables: Tables, about: About) -> None:
+        if not isinstance(tables, Tables) or not isinstance(about, About):
+            raise TypeError("a HeapProfile is made by heap_profile(), read_profile() or from_pprof()")
         for name, value in zip(self.__slots__, (about, tables, None)):
             object.__setattr__(self, name, value)
 
@@ -68,10 +74,15 @@ class HeapProfile:
         modules: Mapping[str, str] | None = None,
         program: str = "",
         note: str = "",
+        left_out: tuple[int, ...] = (),
+        cells: Mapping[str, int] | None = None,
     ) -> HeapProfile:
         """From what _core.profile_read() gives; `modules` names modules by file."""
         kept = (*About._fields[:5], "memory")
-        about = About(program=program, note=note, **{name: raw[name] for name in kept})
+        about = About(
+            program=program, note=note, left_out=left_out, cells=tuple((cells or {}).items()),
+            **{name: raw[name] for name in kept},
+        )  # fmt: skip
         return cls(tables_from_core(raw, modules or {}), about)
 
     @classmethod
@@ -147,10 +158,19 @@ class HeapProfile:
 
     def _base(self) -> dict[str, int]:
         """Of a difference: the sums of what was subtracted, by the name of the value."""
-        base = dict(zip(COUNTS, self.about.base or ()))
-        for unit in ("objects", "space") if base else ():
-            base[f"temporary_{unit}"] = base[f"alloc_{unit}"] - base[f"inuse_{unit}"]
-        return base
+        return _by_name(self.about.base)
+
+    def _left_out(self, index: str) -> str:
+        """What to add to the heading of a display that shows this value; mostly ''."""
+        from .values import shown
+
+        nbytes = _by_name(self.about.left_out).get(index)
+        return f"; {shown(nbytes, index, self.is_diff)} of goalloc's own left out" if nbytes else ""
+
+    def _shown_files(self) -> list[str]:
+        """The file of each location as displays have it."""
+        functions, cells = self._tables.functions, dict(self.about.cells)
+        return [shown_file(functions[function][1], cells) for function, _ in self._tables.locations]
 
     def _whole(self, index: str) -> int:
         """What percentages are of: as in pprof, of the base if this is a difference."""
@@ -223,7 +243,8 @@ class HeapProfile:
         """Only the samples for which all of it holds.
 
         function, file, module   a regular expression that is found in any frame of the stack, as
-                                 with pprof's -focus; function also matches module.function
+                                 with pprof's -focus; function also matches module.function, file also
+                                 the `Cell [3]` that displays show
         thread                   a regular expression for the name, or the native id
         domain                   'raw', 'mem', 'obj', or several of them
         min_size, max_size       bytes of a block, both included
@@ -265,6 +286,13 @@ class HeapProfile:
         from .export import speedscope
 
         return speedscope(self, name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What holds for all of it, and the samples; ready for JSON."""
+        return {
+            "about": self.about.as_dict(),
+            "samples": [sample.as_dict() for sample in self.samples],
+        }
 
     def to_dataframe(self) -> _DataFrame:
         """A row for each sample as a pandas DataFrame; `stack` is a tuple of Frame objects."""
@@ -319,3 +347,11 @@ class HeapProfile:
 
     def _repr_html_(self) -> str:
         return self.top()._repr_html_() + self.flamegraph()._repr_html_()
+
+
+def _by_name(sums: Sequence[int] | None) -> dict[str, int]:
+    """Sums in the order of COUNTS by the name of the value; {} if there are none."""
+    named = dict(zip(COUNTS, sums or ()))
+    for unit in ("objects", "space") if named else ():
+        named[f"temporary_{unit}"] = named[f"alloc_{unit}"] - named[f"inuse_{unit}"]
+    return named

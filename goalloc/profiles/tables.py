@@ -75,6 +75,18 @@ def tables_from_core(raw: Mapping[str, Any], modules: Mapping[str, str]) -> Tabl
             module = names[filename] = module_of(filename, modules)
         functions.append((name, filename, first_line, module))
     rows = raw["samples"]
+    return Tables(
+        tuple(functions),
+        tuple(map(tuple, raw["locations"])),
+        tuple(Thread(*t) for t in raw["threads"]),
+        tuple(map(tuple, raw["stacks"])),
+        columns([(row[0], row[1], row[3], row[4]) for row in rows], len(KEYS)),
+        columns(counts_from_core(rows), len(COUNTS)),
+    )
+
+
+def counts_from_core(rows: Iterable[_Row]) -> list[tuple[int, ...]]:
+    """What each sample of the core stands for, in the order of COUNTS."""
     scales: dict[tuple[int, int], float] = {}
     counts: list[tuple[int, ...]] = []
     for _, size, rate, _, _, allocs, frees, peak in rows:
@@ -91,14 +103,7 @@ def tables_from_core(raw: Mapping[str, Any], modules: Mapping[str, str]) -> Tabl
                 int(peak * scale), int(peak * size * scale),
             )
         )  # fmt: skip
-    return Tables(
-        tuple(functions),
-        tuple(map(tuple, raw["locations"])),
-        tuple(Thread(*t) for t in raw["threads"]),
-        tuple(map(tuple, raw["stacks"])),
-        columns([(row[0], row[1], row[3], row[4]) for row in rows], len(KEYS)),
-        columns(counts, len(COUNTS)),
-    )
+    return counts
 
 
 def columns(rows: Sequence[_Row], width: int) -> tuple[array[int], ...]:

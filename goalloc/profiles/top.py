@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._records import Record, TopRowFields
 from ..display import svg
 from ..display.text import table
+from .arguments import rows as rows_wanted
 from .groups import group
 from .values import described, sampled, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from pandas import DataFrame as _DataFrame
 
     from .profile import HeapProfile
 
@@ -34,6 +37,7 @@ class _Heading(NamedTuple):
     total: int  # of the value, over all samples
     whole: int  # what percentages are of
     hidden: int  # rows that are not shown
+    left_out: str  # what to say of goalloc's own
     is_diff: bool
     warnings: list[str]
 
@@ -80,6 +84,12 @@ class Top:
             "rows": [row.as_dict() for row in self._rows],
         }
 
+    def to_dataframe(self) -> _DataFrame:
+        """The rows as a pandas DataFrame."""
+        from ..dataframes import records_frame
+
+        return records_frame(self._rows, TopRow._fields)
+
     def _cells(self) -> list[tuple[str, ...]]:
         """The rows as text, the name last."""
         index, sign = self._heading.value, self._heading.is_diff
@@ -99,7 +109,7 @@ class Top:
             text += f"; % of {shown(h.whole, h.value)} before"
         if h.hidden:
             text += f"; {h.hidden:,} more not shown"
-        return text
+        return text + h.left_out
 
     def __str__(self) -> str:
         lines = [self._summary(), *self._heading.warnings]
@@ -143,11 +153,7 @@ def _name_flush_left(text: str, cells: list[tuple[str, ...]]) -> list[str]:
 def make_top(profile: HeapProfile, n: int | None, by: str, index: str, sort: str) -> Top:
     if sort not in ("flat", "cum"):
         raise ValueError(f"cannot sort by {sort!r}; there are flat, cum")
-    if n is not None:
-        if not hasattr(type(n), "__index__"):
-            raise TypeError(f"a number of rows, or None for all: {n!r}")
-        if n < 0:
-            raise ValueError(f"a number of rows, at least 0: {n!r}")
+    n = rows_wanted(n)
     groups = group(profile, by)
     sums = profile._by_stack(index)
     flat = [0] * len(groups.names)
@@ -174,7 +180,7 @@ def make_top(profile: HeapProfile, n: int | None, by: str, index: str, sort: str
             )
         )  # fmt: skip
     heading = _Heading(
-        index, by, profile.rate, profile.about.mixed_rates, sum(sums), whole, len(some) - len(rows), profile.is_diff,
-        profile.warnings(),
+        index, by, profile.rate, profile.about.mixed_rates, sum(sums), whole, len(some) - len(rows), profile._left_out(index),
+        profile.is_diff, profile.warnings(),
     )  # fmt: skip
     return Top(rows, heading)

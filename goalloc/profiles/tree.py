@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from .arguments import real_number
+from .arguments import rows as rows_wanted
 from .groups import Groups, group
 from .values import described, sampled, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
+
+    from pandas import DataFrame as _DataFrame
 
     from .profile import HeapProfile
 
@@ -117,6 +121,7 @@ class Tree:
         self._mixed = profile.about.mixed_rates
         self._signed = profile.is_diff
         self._warnings = profile.warnings()
+        self._left_out = profile._left_out(index)
 
     @property
     def root(self) -> Node:
@@ -135,8 +140,19 @@ class Tree:
             waiting += [(child, number) for child in reversed(node.children)]
         return {"index": self.index, "rate": self._rate, "warnings": self._warnings, "nodes": nodes}
 
+    def to_dataframe(self) -> _DataFrame:
+        """A row for each call as a pandas DataFrame: its caller's row, name, own and total."""
+        from ..dataframes import dataframe
+
+        names = ("parent", "name", "own", "total")
+        nodes = self.as_dict()["nodes"]
+        frame = dataframe({name: [node[name] for node in nodes] for name in names})
+        return frame.astype({"parent": "Int64"})  # the root has none
+
     def to_text(self, least: float = _LEAST_PERCENT, lines: int | None = _MOST_LINES) -> str:
         """As text: only nodes of at least so many percent of the whole, and only so many lines."""
+        lines = rows_wanted(lines)
+        least = float(real_number(least, "a percentage of the whole"))
         cut = abs(self._whole) * least / 100
         rows: list[tuple[str, str, str]] = []
         # What is still to print: name, own, total, node; what stands before it and its children.
@@ -154,9 +170,9 @@ class Tree:
             for i, child in enumerate(reversed(kept)):
                 corner, line = ("└ ", "  ") if i == 0 else ("├ ", "│ ")
                 waiting.append((*child, below + corner, below + line))
-        own_width = max(len(own) for own, _, _ in rows)
-        total_width = max(len(total) for _, total, _ in rows)
-        out = [f"{described(self.index)}, {sampled(self._rate, self._mixed)}; own and total of each call"]
+        own_width = max((len(own) for own, _, _ in rows), default=0)
+        total_width = max((len(total) for _, total, _ in rows), default=0)
+        out = [f"{described(self.index)}, {sampled(self._rate, self._mixed)}; own and total of each call{self._left_out}"]
         out += self._warnings
         out += [f"{own:>{own_width}}  {total:>{total_width}}  {name}" for own, total, name in rows]
         if waiting:

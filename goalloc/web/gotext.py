@@ -25,8 +25,11 @@ _MEMSTATS = """
 def heap_text() -> str:
     """Of this process, now."""
     from .. import _core, memstats
+    from ..profiles.own import take_own
 
-    return "".join([*profile_lines(_core.profile_read()), *_memstats_lines(memstats())])
+    raw = _core.profile_read()
+    take_own(raw)
+    return "".join([*profile_lines(raw), *_memstats_lines(memstats())])
 
 
 def profile_lines(raw: Mapping[str, Any]) -> Iterator[str]:

@@ -55,7 +55,7 @@ def pprof(name: str, request: Request) -> Response:
 
         with _one_at_a_time:
             return Response(200, TEXT, heap_text().encode("utf-8", "surrogateescape"))
-    return _binary(name, _encode(name, take()))
+    return _binary(name, _encode(name, take(), request))
 
 
 def _error(status: int, text: str) -> HTTPError:
@@ -75,12 +75,14 @@ def take() -> HeapProfile:
         return heap_profile()
 
 
-def _encode(name: str, profile: HeapProfile, duration_ns: int = 0) -> bytes:
+def _encode(name: str, profile: HeapProfile, request: Request, duration_ns: int = 0) -> bytes:
+    """With Go's four values, as collectors expect; peak=1: with those of the files of `goalloc run`."""
     from ..profiles.pprof import encode
 
+    peak = request.number("peak") > 0
     # Go leaves it out for heap: pprof then shows the last value, which is inuse_space.
     default = "alloc_space" if name == "allocs" else ""
-    return encode(profile, peak=False, compress=True, default=default, duration_ns=duration_ns)
+    return encode(profile, peak=peak, compress=True, default=default, duration_ns=duration_ns)
 
 
 def _delta(name: str, request: Request) -> Response:
@@ -103,7 +105,7 @@ def _delta(name: str, request: Request) -> Response:
     finally:
         _deltas.release()
     duration = after.about.time_ns - before.about.time_ns
-    return _binary(f"{name}-delta", _encode(name, after.diff(before), duration))
+    return _binary(f"{name}-delta", _encode(name, after.diff(before), request, duration))
 
 
 def _index() -> str:
