@@ -103,8 +103,8 @@ class Snapshot:
             raise ValueError(f"no table {what!r}; there are 'classes', 'spans' and 'arenas'")
         from .dataframes import records_frame
 
-        kinds = {"classes": ClassStats, "spans": Span, "arenas": Arena}
-        return records_frame(getattr(self, what), kinds[what]._fields)
+        fields = {"classes": ClassStats._fields, "spans": Span._fields, "arenas": Arena._fields}
+        return records_frame(getattr(self, what), fields[what])
 
     def as_dict(self) -> dict[str, Any]:
         return {

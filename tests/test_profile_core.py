@@ -63,31 +63,56 @@ def test_estimates_are_within_chance(profiled):
 
 
 INTERLEAVED = """
+from goalloc import HeapProfile
+
 def interleaved(n):
     malloc, free = _core._domain_malloc, _core._domain_free
     for _ in range(n):
-        a = malloc("obj", 700)
-        b = malloc("mem", 1500)
-        c = malloc("obj", 2000)
-        d = malloc("raw", 700)
-        free("obj", a), free("mem", b), free("obj", c), free("raw", d)
-    return [malloc("obj", 1500) for _ in range(n // 10)] and n
-_core.set_profile_rate(64 << 10)
-n = interleaved(50000)
-raw = _core.profile_read()
-first = interleaved.__code__.co_firstlineno + 3
-for line, sizes in enumerate([(700, 704), (1500, 1536), (2000, 2048), (700, 704)], first):
-    here = [s for s in raw["samples"] if raw["locations"][raw["stacks"][s[0]][0]][1] == line]
-    mine = {**raw, "samples": here}
-    for field in "allocs", "frees":
-        objects, variance = sites.estimate(mine, sizes, field)
-        assert abs(objects - n) < 5 * variance ** 0.5, (line, field, objects)
+        a = malloc("obj", 65536)
+        b = malloc("mem", 1024)
+        c = malloc("obj", 32768)
+        d = malloc("raw", 512)
+        e = malloc("mem", 16384)
+        f = malloc("obj", 256)
+        free("obj", a), free("mem", b), free("obj", c), free("raw", d), free("mem", e), free("obj", f)
+
+def small(n):
+    malloc, free = _core._domain_malloc, _core._domain_free
+    for _ in range(n):
+        a = malloc("obj", 1024)
+        b = malloc("mem", 512)
+        c = malloc("raw", 256)
+        free("obj", a), free("mem", b), free("raw", c)
+
+def check(function, n, sizes):
+    function(n)
+    raw = _core.profile_read()
+    objects = [0.0, 0.0]  # of all lines, and the variance of that
+    first = function.__code__.co_firstlineno + 3
+    for line, size in enumerate(sizes, first):
+        here = [s for s in raw["samples"] if s[1] == size
+                and raw["locations"][raw["stacks"][s[0]][0]][1] == line]
+        mine = {**raw, "samples": here}
+        for field in "allocs", "frees":
+            estimate, variance = sites.estimate(mine, (size,), field)
+            assert abs(estimate - n) < 5 * variance ** 0.5, (line, size, field, estimate)
+        objects = [objects[0] + estimate, objects[1] + variance]
+        p = HeapProfile._from_core(mine)  # what users see: cut to whole blocks once for each bucket
+        assert abs(p.total("alloc_objects") - estimate) <= len(p), (line, p)
+        assert abs(p.total("alloc_space") - estimate * size) <= len(p), (line, p)
+        assert p.total("inuse_objects") == p.total("inuse_space") == 0
+    assert abs(objects[0] - n * len(sizes)) < 5 * objects[1] ** 0.5, objects
+
+_core.set_profile_rate(16 << 10)
+check(interleaved, 20000, (65536, 1024, 32768, 512, 16384, 256))
+check(small, 60000, (1024, 512, 256))
 print("each line has its own")
 """
 
 
 def test_interleaved_allocations_are_told_apart_by_line(profiled):
-    """As Go's heapsampling test: neighbours of several sizes, none at the others' expense."""
+    """As Go's heapsampling test: neighbours of large and small sizes, then of small ones; blocks and
+    bytes of each line, and of all of them, none at the others' expense."""
     assert profiled(INTERLEAVED) == "each line has its own\n"
 
 

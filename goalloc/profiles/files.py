@@ -7,12 +7,8 @@ from _thread import get_ident
 
 from .arguments import path as path_of
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import AnyStr
 
-
-def write_whole(path: str | os.PathLike[str], data: AnyStr) -> None:
+def write_whole(path: str | os.PathLike[str], data: str | bytes) -> None:
     """Writes a file beside it and renames that; what is no ordinary file is written to directly.
 
     An OSError names path, and not the file beside it.
