@@ -24,6 +24,7 @@ _BLOCK = re.compile(
     re.DOTALL,
 )
 _SHAPES = (
+    (r"; [-+]?[\d.,]+ ?([KMG]i)?B? of goalloc's own left out", ""),  # some, on some Pythons
     (r"0x[0-9a-f]+", "0x#"),
     (r"\(/[^)]*\)", "(/#)"),
     (r"[-+]?\d[\d,]*(\.\d+)*", "#"),
