@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from ..profiles.cells import cell_numbers, shown_file
 from . import svg
+from .cells import cell_numbers, shown_file
 from .shading import group_of
 from .text import human, table
 

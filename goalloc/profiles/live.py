@@ -6,8 +6,8 @@ import os
 import sys
 
 from .. import _core
+from ..display.cells import cell_numbers
 from .arguments import whole_number
-from .cells import cell_numbers
 from .modules import loaded_modules
 from .own import take_own
 from .profile import HeapProfile

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .._records import AboutFields, Record
+from ..display.cells import shown_file
 from ..display.pretty import show_text
-from .cells import shown_file
 from .records import DOMAINS, VALUES, Frame, Sample
 from .tables import COUNTS, Tables, tables_from_core
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
 TYPE_CHECKING = False
@@ -22,10 +21,13 @@ def cell_numbers(filenames: Iterable[str]) -> dict[str, int]:
         return {}
     numbers = {}
     for filename in filenames:
-        label = told(filename)  # ("Cell", "In[3]"), or None for what is no cell
-        found = re.search(r"\d+", label[1]) if label else None
-        if found:
-            numbers[filename] = int(found[0])
+        try:
+            label = told(filename)  # ("Cell", "In[3]"), or None for what is no cell
+            digits = "".join(filter(str.isdigit, label[1])) if label else ""
+        except Exception:  # a shell of another kind
+            return {}
+        if digits:
+            numbers[filename] = int(digits)
     return numbers
 
 
