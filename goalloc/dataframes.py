@@ -7,12 +7,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from pandas import DataFrame
+    from pandas import DataFrame as _DataFrame
 
     from ._records import Record
 
 
-def dataframe(data: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> DataFrame:
+def dataframe(data: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> _DataFrame:
     """From columns by name, or from rows; ImportError says what to install."""
     try:
         import pandas
@@ -23,7 +23,7 @@ def dataframe(data: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -
     return pandas.DataFrame(data)
 
 
-def records_frame(records: Iterable[Record], fields: Sequence[str]) -> DataFrame:
+def records_frame(records: Iterable[Record], fields: Sequence[str]) -> _DataFrame:
     """A row for each record; the columns are there also if there is none."""
     # 1024 bits of a span's slots don't fit a column of numbers.
     names = [name for name in fields if name != "alloc_bits"]
