@@ -160,13 +160,13 @@ def test_wsgi():
     assert wsgi("/debug/pprof/heap", query="seconds=x")[0] == "400 Bad Request"
 
 
-def asgi(path, method="GET", root="", query=b"", gone_after=None):
+def asgi(path, method="GET", root="", query=b"", gone_after=None, receive=None):
     """(status, headers, body) as an ASGI server would send it; None if nothing was sent."""
     scope = {"type": "http", "method": method, "path": path, "root_path": root,
              "query_string": query, "headers": [(b"accept", b"*/*")]}  # fmt: skip
     sent = []
 
-    async def receive():
+    async def gone():
         if gone_after is None:
             await asyncio.sleep(3600)
         await asyncio.sleep(gone_after)
@@ -175,7 +175,7 @@ def asgi(path, method="GET", root="", query=b"", gone_after=None):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(asgi_app(scope, receive, send))
+    asyncio.run(asgi_app(scope, receive or gone, send))
     start, end = sent
     headers = {k.decode(): v.decode() for k, v in start["headers"]}
     return start["status"], headers, end["body"]
@@ -199,6 +199,13 @@ def test_asgi_below_a_mount_point(path):
 def test_asgi_ends_a_delta_when_the_client_goes():
     status, _, _ = asgi("/debug/pprof/heap", query=b"seconds=300", gone_after=0.2)
     assert status == 503
+
+
+def test_asgi_answers_who_sends_the_request_for_ever():
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    assert asgi("/debug/pprof/cmdline", receive=receive)[0] == 200
 
 
 def test_asgi_takes_part_in_the_start_and_end_of_its_server():
