@@ -61,9 +61,11 @@ def _goalloc(python: Interpreter) -> list[Contender]:
     args = ("-m", "goalloc", "run") if launch is None else ()
     env = launch or {}
     linear = {**env, "GOALLOC_LAYOUT": "linear"}
+    unprofiled = {**env, "GOALLOC_PROFILE_RATE": "0"}
     return [
         Contender("goalloc", env, args, mode="launch"),
         Contender("goalloc-linear", linear, args, mode="launch"),
+        Contender("goalloc-unprofiled", unprofiled, args, mode="launch", on_request=True),
         Contender("goalloc-import", install="import", mode="import"),
         Contender("goalloc-wrap", install="wrap", mode="wrap", on_request=True),
     ]
