@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _by_argparse(own: list[str], error: str | None) -> int:
+    from .commands.plain import allow_any_stdout
+
+    allow_any_stdout()
     parser = _parser()
     args, unknown = parser.parse_known_args(own)
     if unknown:

@@ -24,10 +24,14 @@ def install(mode: Literal["import", "wrap"] | None = None) -> _Mode:
     Where goalloc is in place already it stays as it is ('launch' if from the start).  Raises
     InstallError with one sentence where the mode asked for can't be.
     """
-    if mode not in (None, "import", "wrap"):
-        raise ValueError(f"no mode {mode!r} to install; there are 'import' and 'wrap'")
+    _need_mode(mode)
     _core.install(mode)
     return _core.mode() or mode or "import"
+
+
+def _need_mode(mode: object) -> None:
+    if mode not in (None, "import", "wrap"):
+        raise ValueError(f"no mode {mode!r} to install; there are 'import' and 'wrap'")
 
 
 def uninstall() -> None:
@@ -47,6 +51,7 @@ class installed:
     """Context manager: install on the way in, and out again only if it was not in before."""
 
     def __init__(self, mode: Literal["import", "wrap"] | None = None) -> None:
+        _need_mode(mode)
         self._mode = mode
         self._ours = False
 

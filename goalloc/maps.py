@@ -150,7 +150,7 @@ def arena_map(snapshot: Snapshot, which: Arena | int) -> ArenaMap:
 
 def span_map(snapshot: Snapshot, size: int, noscan: bool | None) -> SpanMap:
     """What Snapshot.span_map does."""
-    from .sizes import size_class_of
+    from . import _core
 
     if not hasattr(type(size), "__index__"):
         raise TypeError(f"a size in bytes: {size!r}")
@@ -158,7 +158,7 @@ def span_map(snapshot: Snapshot, size: int, noscan: bool | None) -> SpanMap:
         raise ValueError(f"a size in bytes, at least 1: {size!r}")
     if noscan is not None and not isinstance(noscan, bool):
         raise TypeError(f"noscan is True, False or None: {noscan!r}")
-    size_class = size_class_of(size).index
+    size_class = _core.size_class_of(size)
     if size_class == 0:
         raise ValueError(
             f"a block of {size} bytes is a large object: it has a span of its own; see arena_map()"

@@ -145,6 +145,8 @@ def _profile_cell(shell: Any, line: str, cell: str) -> object:
         raise UsageError(f"--rate: {error}") from None
     if options.output is not None and not _is_name(options.output):
         raise UsageError(f"--output: not a name for a variable: {options.output!r}")
+    if hooks.mode() is None:
+        raise UsageError("goalloc serves no blocks in this process: call goalloc.install() before")
     try:
         codes = _compiled(shell, cell)
     except SyntaxError as error:

@@ -103,6 +103,9 @@ def free_os_memory() -> int:
     return _view().free_os_memory()
 
 
+_LONGEST_DELAY = _core.SCAVENGE_NEVER // 2 // 10**9
+
+
 def scavenge_delay() -> float | None:
     """Seconds after which memory that is not needed goes back to the system; None: never."""
     return _seconds(_core.scavenge_delay())
@@ -115,7 +118,7 @@ def _seconds(ns: int) -> float | None:
 def set_scavenge_delay(seconds: float | None) -> float | None:
     """Sets that delay and returns the former one; None, or infinity, turns the scavenger off.
 
-    GOALLOC_SCAVENGE_DELAY sets it from the start.
+    GOALLOC_SCAVENGE_DELAY sets it from the start.  ValueError below 0 and above 292 years.
     """
     if seconds is not None and not hasattr(type(seconds), "__float__"):
         raise TypeError(f"a delay in seconds, or None: {seconds!r}")
@@ -123,8 +126,10 @@ def set_scavenge_delay(seconds: float | None) -> float | None:
         ns = _core.SCAVENGE_NEVER
     elif not seconds >= 0:
         raise ValueError(f"a delay in seconds, at least 0, or None: {seconds!r}")
+    elif seconds > _LONGEST_DELAY:
+        raise ValueError(f"a delay of at most {_LONGEST_DELAY} seconds, or None for never: {seconds!r}")
     else:
-        ns = round(min(seconds * 1e9, _core.SCAVENGE_NEVER // 2))
+        ns = round(seconds * 1e9)
     return _seconds(_core.set_scavenge_delay(ns))
 
 

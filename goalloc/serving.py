@@ -23,4 +23,8 @@ def serve(host: str = "127.0.0.1", port: int = 0) -> Server:
         raise ValueError(f"a port from 0 to 65535: {port}")
     from .web.server import Server
 
-    return Server(host, port)
+    try:
+        return Server(host, port)
+    except OSError as error:
+        told = f"{error.strerror}: goalloc cannot serve at {host} port {port}"
+        raise type(error)(error.errno, told) from None

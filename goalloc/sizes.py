@@ -6,6 +6,8 @@ as Go's generator does.
 
 from __future__ import annotations
 
+import sys
+
 from . import _core
 from ._records import Record, SizeClassFields
 from .tables import SizeTable
@@ -20,7 +22,8 @@ class SizeClass(Record, SizeClassFields):
 
     size, span_bytes and tail_waste are bytes; objects is how many fit a span; max_waste is the
     largest part of a span (0 to 1) that is lost when it is full of the least fitting requests.
-    Class 0 stands for large objects, which have a span of their own: its numbers are 0.
+    Class 0 stands for large objects, each of which has a span of its own, of whole pages: in
+    size_classes() its numbers are 0, from size_class_of() they are those of the request.
     """
 
     __slots__ = ()
@@ -36,7 +39,7 @@ def _row(index: int, size: int, npages: int, previous: int) -> SizeClass:
 
 
 def size_classes() -> SizeTable:
-    """All 67 classes, class 0 (large objects) first: a list that shows as a table."""
+    """The 66 classes, behind a 0th entry that stands for large objects; a list that shows as a table."""
     table = _core.size_class_table()
     return SizeTable(
         _row(index, size, npages, table[index - 1][0])
@@ -45,8 +48,21 @@ def size_classes() -> SizeTable:
 
 
 def size_class_of(n: SupportsIndex) -> SizeClass:
-    """The class that serves a request of n bytes; class 0 for what is larger than all of them."""
+    """What a request of n bytes takes: its class, or the span of its own, index 0, if it is large.
+
+    ValueError for n below 0, or more than any heap could hold.
+    """
     index = _core.size_class_of(n)
+    if index == 0:
+        return _large(n.__index__())
     table = _core.size_class_table()
     size, npages = table[index]
     return _row(index, size, npages, table[index - 1][0])
+
+
+def _large(n: int) -> SizeClass:
+    if n > sys.maxsize:
+        raise ValueError(f"{n} bytes are more than any heap can hold")
+    page = _core.PAGE_SIZE
+    size = (n + page - 1) // page * page
+    return SizeClass(0, size, size, 1, 0, (page - 1) / size)

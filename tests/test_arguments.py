@@ -1,5 +1,7 @@
 """Arguments of a wrong type or size: one sentence that says what is wanted, and nothing has changed."""
 
+import errno
+
 import pytest
 
 import goalloc
@@ -44,6 +46,13 @@ CALLS = {
     "set_scavenge_delay('x')": (
         lambda: goalloc.set_scavenge_delay("x"), TypeError, "a delay in seconds, or None: 'x'",
     ),
+    "set_scavenge_delay(10**30)": (
+        lambda: goalloc.set_scavenge_delay(10**30), ValueError, "at most 9223372036 seconds",
+    ),
+    "set_scavenge_delay(10**400)": (
+        lambda: goalloc.set_scavenge_delay(10**400), ValueError, "at most 9223372036 seconds",
+    ),
+    "installed('foo')": (lambda: goalloc.installed("foo"), ValueError, "no mode 'foo' to install"),
     "record('x')": (lambda: goalloc.record("x"), TypeError, "an interval in seconds: 'x'"),
     "record(limit='x')": (lambda: goalloc.record(limit="x"), TypeError, "a number of moments: 'x'"),
     "span_map('x')": (
@@ -85,6 +94,32 @@ def test_of_a_function(name):
     with pytest.raises(kind, match=part):
         call()
     assert [ask() for ask in settings] == before
+
+
+@pytest.mark.parametrize("off", [0, None, "off"])
+def test_the_profile_is_turned_off_as_a_limit_is(off):
+    former = goalloc.set_profile_rate(65536)
+    try:
+        assert goalloc.set_profile_rate(off) == 65536
+        assert goalloc.profile_rate() == 0
+    finally:
+        goalloc.set_profile_rate(former)
+
+
+def test_the_longest_delay():
+    former = goalloc.set_scavenge_delay(9223372036)
+    try:
+        assert goalloc.scavenge_delay() == 9223372036
+    finally:
+        assert goalloc.set_scavenge_delay(former) == 9223372036
+
+
+def test_a_port_that_is_taken_is_named():
+    with goalloc.serve() as server:
+        host, port = server.address
+        with pytest.raises(OSError, match=f"cannot serve at {host} port {port}") as raised:
+            goalloc.serve(host, port)
+        assert raised.value.errno == errno.EADDRINUSE
 
 
 def test_what_the_package_offers():

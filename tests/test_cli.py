@@ -134,6 +134,43 @@ def test_python_options_after_run_get_a_hint(python):
     assert "go before `-m goalloc`" in result.stderr
 
 
+ASCII = [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}]
+
+
+@pytest.mark.parametrize("env", ASCII, ids=["PYTHONIOENCODING", "LC_ALL"])
+def test_a_tree_where_stdout_takes_ascii_only(python, tmp_path, env):
+    code = (
+        "import goalloc; goalloc.set_profile_rate(1); goalloc.install('import')\n"
+        "def gr\u00f6\u00dfe(n): return bytearray(n)\n"
+        "def two(): return gr\u00f6\u00dfe(70_000), bytearray(50_000), [0] * 9000\n"
+        "kept = two(); goalloc.heap_profile().write_pprof('heap.pb.gz')"
+    )
+    python.output("-X", "utf8", "-c", code)
+    plain = python("-m", "goalloc", "tree", "heap.pb.gz", env=env)
+    assert (plain.returncode, plain.stderr) == (0, "")
+    assert plain.stdout.isascii() and "` __main__.gr??e" in plain.stdout
+    rich = python.output("-m", "goalloc", "tree", "heap.pb.gz", env={"PYTHONIOENCODING": "utf-8"})
+    assert [*map(len, rich.splitlines())] == [*map(len, plain.stdout.splitlines())]
+    asked = python.output("-m", "goalloc", "tree", "heap.pb.gz", env={"PYTHONIOENCODING": "ascii:backslashreplace"})
+    assert r"gr\xf6\xdfe" in asked
+
+
+def test_every_sign_of_the_views_has_a_plain_one():
+    """As many different ones as there are in one picture, so that the pictures can be told apart."""
+    import goalloc.commands.plain as plain
+
+    signs = {
+        sign
+        for source in Path(goalloc.__path__[0]).rglob("*.py")
+        for sign in source.read_text(encoding="utf-8")
+        if not sign.isascii()
+    }
+    told = {sign: sign.translate(plain._PLAIN) for sign in signs}
+    assert all(text.isascii() and len(text) == 1 for text in told.values()), told
+    for picture in ("░▒▓█■≡· ", "█▓░▪ ", " ▁▂▃▄▅▆▇█", "└├│ "):
+        assert len(set(picture.translate(plain._PLAIN))) == len(picture)
+
+
 def test_a_full_disk_is_a_message():
     command = f"{sys.executable} -m goalloc classes >/dev/full"
     done = subprocess.run(

@@ -327,9 +327,40 @@ for code, part in (("y = 1\\nx = = 2", "line 2:\\n    x = = 2\\n"), ("x = (", "l
 result, told, texts, pages = cell("%%goalloc --view none\\nvalue = 1\\nvalue / 0")
 assert "value / 0" in told and "notebook.py" not in told, told
 assert cell("%%goalloc --view none\\n1 + 1")[0].success
+goalloc.uninstall()
+result, told, texts, pages = cell("%%goalloc -o none\\n1 + 1")
+assert type(result.error_in_exec).__name__ == "UsageError" and not texts, (result, texts)
+assert "goalloc.install()" in str(result.error_in_exec) and "none" not in shell.user_ns
+goalloc.install()
 assert cell("%unload_ext goalloc")[0].success
 assert "goalloc" not in shell.magics_manager.magics["cell"]
 '''
+    )
+
+
+@needs_replaceable
+def test_cells_in_cells_and_in_blocks_are_profiled_each(ipython, python):
+    python.output(
+        "-c",
+        SHELL
+        + """
+cell("%load_ext goalloc")
+inner = "get_ipython().run_cell_magic('goalloc', '--rate 1 -v none -o inner', 'x = bytearray(5000)')"
+for code in ("%%goalloc -v none -o outer\\n%%goalloc --rate 1 -v none -o inner\\nx = bytearray(5000)",
+             "%%goalloc -v none -o outer\\n" + inner,
+             "import goalloc\\nwith goalloc.profile() as outer:\\n    " + inner,
+             "%%goalloc --rate 1 -v none -o outer\\nimport goalloc\\n"
+             "with goalloc.profile() as inner: x = bytearray(5000)"):
+    shell.user_ns.pop("inner", None), shell.user_ns.pop("outer", None)
+    result, told, texts, pages = cell(code)
+    assert result.success and "Traceback" not in told, (code, told)
+    for piece in ("inner", "outer"):
+        assert shell.user_ns[piece].profile.total("alloc_space") >= 5000, (code, piece)
+import goalloc
+goalloc.install()
+result, told, texts, pages = cell("%%goalloc -v none\\ngoalloc.uninstall()")
+assert result.success and len(texts) == 1 and "alive at the end" in texts[0], (told, texts)
+""",
     )
 
 

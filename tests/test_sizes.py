@@ -36,7 +36,19 @@ def test_every_small_request_gets_the_smallest_class_that_fits():
         if n > classes[expected].size:
             expected += 1
         assert goalloc.size_class_of(n) == classes[expected], n
-    assert goalloc.size_class_of(largest + 1) == classes[0]
+    assert goalloc.size_class_of(largest + 1).index == 0
+
+
+@pytest.mark.parametrize("n", [32769, 40000, 40960, 40961, 10**6])
+def test_a_large_request_takes_what_the_heap_gives_it(n):
+    taken = goalloc.size_class_of(n)
+    with goalloc.Heap() as heap:
+        block = heap.malloc(n)
+        assert (taken.index, taken.size, taken.objects) == (0, heap.usable_size(block), 1)
+        assert taken.span_bytes == heap.span_of(block).npages * 8192
+    least = taken.size - 8191
+    assert goalloc.size_class_of(least) == taken != goalloc.size_class_of(least - 1)
+    assert taken.max_waste == pytest.approx(1 - least / taken.size) and taken.tail_waste == 0
 
 
 def test_waste_is_what_the_worst_request_loses():
@@ -46,14 +58,17 @@ def test_waste_is_what_the_worst_request_loses():
         assert c.objects * c.size + c.tail_waste == c.span_bytes
 
 
-@pytest.mark.parametrize("bad, error", [(-1, ValueError), (1.5, TypeError), ("8", TypeError)])
+@pytest.mark.parametrize(
+    "bad, error",
+    [(-1, ValueError), (1.5, TypeError), ("8", TypeError), (2**63, ValueError), (10**30, ValueError)],
+)
 def test_bad_sizes(bad, error):
     with pytest.raises(error):
         goalloc.size_class_of(bad)
 
 
-def test_sizes_beyond_any_integer_of_c_are_large():
-    assert goalloc.size_class_of(1 << 200).index == 0
+def test_the_largest_request_that_a_heap_could_be_asked_for():
+    assert goalloc.size_class_of(2**63 - 1).size == 2**63
 
 
 def test_text_has_the_columns_of_go():

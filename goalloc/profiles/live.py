@@ -86,12 +86,14 @@ def profile_rate() -> int:
     return _core.profile_rate()
 
 
-def set_profile_rate(nbytes: SupportsIndex | str) -> int:
+def set_profile_rate(nbytes: SupportsIndex | str | None) -> int:
     """Sets that rate and returns the former one.  It holds from the next sample of each thread.
 
-    nbytes   bytes, or a size such as "64KiB"; 1 samples every block, 0 none
+    nbytes   bytes, or a size such as "64KiB"; 1 samples every block; 0, None or "off" none
     GOALLOC_PROFILE_RATE sets it from the start.  Samples of before keep the weight that they have.
     """
+    if nbytes is None or isinstance(nbytes, str) and nbytes == "off":
+        nbytes = 0
     return _core.set_profile_rate(rate_of(nbytes))
 
 

@@ -10,7 +10,6 @@ import os
 from _thread import RLock
 from contextlib import contextmanager
 
-from .algebra import with_peak_of
 from .live import heap_profile, reset_peak, set_profile_rate
 
 TYPE_CHECKING = False
@@ -47,6 +46,12 @@ def _renew() -> None:
 os.register_at_fork(after_in_child=_renew)
 
 
+def _with_peak_of(profile: HeapProfile, other: HeapProfile) -> HeapProfile:
+    from .algebra import with_peak_of  # which needs re
+
+    return with_peak_of(profile, other)
+
+
 class Measurement:
     """Of one piece: the profile before it, the rates while it ran, and the profile after it."""
 
@@ -76,7 +81,7 @@ class Measurement:
                 after = heap_profile()
                 self._note_peak(after)
                 assert self._peak is not None
-                yield after if self._peak is after else with_peak_of(after, self._peak)
+                yield after if self._peak is after else _with_peak_of(after, self._peak)
             finally:
                 _process.running.remove(self)
                 _process.resume()
