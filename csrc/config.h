@@ -85,7 +85,7 @@
 #define GA_SCAVENGE_LOOK 256         /* free runs looked at under one holding of the heap's lock */
 #define GA_SWEEP_LOOK 32             /* spans looked into under one holding of a central's lock */
 #define GA_TOP_KEPT_PAGES 128 /* free pages that may be kept while more are taken than ever, */
-#define GA_TOP_KEPT_PART 64   /* or that part of those in use */
+#define GA_TOP_KEPT_PART 16   /* or that part of those in use */
 #define GA_TOP_RUN_PAGES 16   /* runs that go back for those */
 #define GA_SCAVENGE_PERCENT 1        /* of the time, when the program is at work (Go's) */
 #define GA_SCAVENGE_PERCENT_IDLE 50  /* when it is not: nobody is kept waiting */
