@@ -86,7 +86,8 @@ def test_doctor_finds_all_well(python):
     heading, *lines = python.output("-m", "goalloc", "doctor").splitlines()
     assert sys.version.split()[0] in heading
     modes = ("launch", "import", "wrap")
-    assert [line.split() for line in lines] == [[mode, "works"] for mode in modes]
+    assert [line.split() for line in lines[:-1]] == [[mode, "works"] for mode in modes]
+    assert lines[-1].startswith("enable ")
 
 
 @needs_replaceable
@@ -180,15 +181,22 @@ def test_a_full_disk_is_a_message():
     assert done.stderr.startswith("goalloc: ") and done.stderr.count("\n") == 1
 
 
-def test_doctor_of_unbuilt_sources_tells_of_no_other_goalloc(tmp_path):
+@pytest.mark.parametrize("options, what", [
+    ([], "and hides the goalloc that is installed in {home}: run it from another folder"),
+    (["-S"], "run it from another folder, or install it"),  # no packages: there is nothing to hide
+])  # fmt: skip
+def test_doctor_of_unbuilt_sources_says_it_once(python, tmp_path, options, what):
     shutil.copytree(
         goalloc.__path__[0], tmp_path / "goalloc", ignore=shutil.ignore_patterns("*.so", "__pycache__")
     )
-    command = [sys.executable, "-m", "goalloc", "doctor"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("launch", "import", "wrap"))]
-    assert len(lines) == 3 and all("does not work: " in line for line in lines), done
-    assert all("run it from another folder, or install it" in line for line in lines), done
+    home = Path(goalloc.__path__[0]).parent
+    if not options and sysconfig.get_path("platlib") != str(home):
+        pytest.skip("goalloc is not installed as a distribution here")
+    done = python(*options, "-m", "goalloc", "doctor")
+    heading, *lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr, len(lines)) == (1, "", 1), done
+    assert lines[0].startswith(f"nothing works: {tmp_path}/goalloc holds goalloc's sources, not built"), done
+    assert what.format(home=home) in lines[0], done
 
 
 def test_unbuilt_sources_say_what_they_are(python, tmp_path):

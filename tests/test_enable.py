@@ -43,6 +43,16 @@ def test_enabled_by_a_variable_only(inside):
 
 
 @needs_replaceable
+def test_the_doctor_says_whether_it_is_in_force(inside):
+    told = []
+    for command in ("doctor", "enable", "doctor", "disable", "doctor"):
+        lines = inside("-m", "goalloc", command).splitlines()
+        told += [line for line in lines if line.startswith("enable ")]
+    off = "enable  not in force in this environment"
+    assert told == [off, f"enable  in force, by files in {inside.site}", off]
+
+
+@needs_replaceable
 def test_nothing_is_imported_where_it_is_off(inside):
     inside("-m", "goalloc", "enable")
     code = "import sys; print([m for m in sys.modules if m.startswith('goalloc')])"

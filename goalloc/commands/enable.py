@@ -86,6 +86,15 @@ def _is_ours(path: str) -> bool:
         return False
 
 
+def enabled_in() -> str | None:
+    """The folder with all that `goalloc enable` writes for this Python; None: it is not in force."""
+    import sysconfig
+
+    folder = sysconfig.get_path("purelib")
+    there = all(_is_ours(os.path.join(folder, name)) for name in files())
+    return folder if there else None
+
+
 def enable(args: argparse.Namespace) -> int:
     folder = _folder(args)
     for name, text in files().items():

@@ -32,12 +32,20 @@ def classes(args: argparse.Namespace) -> int:
 
 
 def doctor(args: argparse.Namespace) -> int:
-    from ..doctor import circumstances, diagnose
+    from ..doctor import circumstances, diagnose, unbuilt
+    from .enable import enabled_in
 
     version = sys.version.split()[0]
     print(f"goalloc in {sys.implementation.name} {version} ({sys.executable})")
+    nothing = unbuilt()
+    if nothing is not None:
+        print(f"nothing works: {nothing}")
+        return 1
     for name, why_not in diagnose():
         print(f"{name:<7} {'works' if why_not is None else 'does not work: ' + why_not}")
+    folder = enabled_in()
+    in_force = "not in force in this environment" if folder is None else f"in force, by files in {folder}"
+    print(f"enable  {in_force}")
     for text in circumstances():
         print(f"here:   {text}")
     return 0
