@@ -80,9 +80,9 @@ struct linear_window {
     size_t mapped;   /* bytes from start whose tables are there */
     uint8_t *pageclass, *page_was;
     struct mspan **spans;
-    uint64_t
-        *bitmap_end[2]; /* word i of the window is bitmap_end[][-1 - i]; nothing of ours, and no
-                              * access, is in the GA_LINEAR_GAP bytes between [0] and start */
+    /* word i of the window is bitmap_end[][-1 - i]; nothing of ours, and no access, is in the
+     * GA_LINEAR_GAP bytes between [0] and start */
+    uint64_t *bitmap_end[2];
     void *memory;
     size_t nbytes;
 };

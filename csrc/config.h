@@ -39,9 +39,9 @@
 #define GA_ARENA_HINT_BASE ((uintptr_t)0xc0 << 32)
 #endif
 #define GA_ARENA_HINT_STEP ((uintptr_t)1 << 40)
-/* where arenas at random places are: above what */
+/* where arenas at random places are: above what programs get, below where the kernel maps */
 #define GA_ARENA_SCATTER_MIN ((uintptr_t)1 << 36)
-#if defined(__aarch64__)                         /* programs get, below where the kernel maps */
+#if defined(__aarch64__)
 #define GA_ARENA_SCATTER_END ((uintptr_t)1 << 38)
 #else
 #define GA_ARENA_SCATTER_END ((uintptr_t)1 << 46)

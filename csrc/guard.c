@@ -69,8 +69,8 @@ bool guard_wants(struct guards *g) {
     mutex_unlock(&g->lock);
     if (tell)
         ga_say("goalloc: warning: %zu guarded blocks live, half of what there is room for: of the "
-               "blocks "
-               "to be guarded only one in %u is now; a larger GOALLOC_GUARD leaves more room",
+               "blocks to be guarded only one in %u is now; a larger GOALLOC_GUARD leaves more "
+               "room",
                (size_t)atomic_load(&g->nlive), 1u << step);
     return wanted;
 }

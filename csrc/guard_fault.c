@@ -135,7 +135,7 @@ static const void *last_fault(void *context) {
 }
 
 static bool has_handler(const struct sigaction *a) {
-    return (a->sa_flags & SA_SIGINFO) || (a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN);
+    return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN; /* whatever SA_SIGINFO says */
 }
 
 /* Whom a level passes on to.  Who was called by a higher one has put this one back, and is done. */

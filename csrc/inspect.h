@@ -16,7 +16,7 @@ struct memstats {
     uint64_t stack_inuse, stack_sys, mspan_inuse, mspan_sys, mcache_inuse, mcache_sys;
     uint64_t buck_hash_sys, gc_sys, other_sys;
     uint64_t inuse_released;  /* given back inside of spans in use: part of heap_inuse */
-    uint64_t scavenged_bytes; /* given back so far by the scavenger and the memory limit */
+    uint64_t scavenged_bytes; /* given back so far without being asked for */
     uint64_t scavenge_ns;     /* how long the scavenger has worked */
     struct {
         uint64_t size, mallocs, frees;

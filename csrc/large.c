@@ -163,7 +163,7 @@ static void free_moved(struct mheap *h, struct mspan *s, size_t moved, size_t mo
 }
 
 struct mspan *large_move(struct mheap *h, struct mspan *s, size_t nbytes, bool noscan) {
-    bool by_tables = s->elemsize >= GA_MOVE_MIN;
+    bool by_tables = s->elemsize >= GA_MOVE_MIN && os_moves();
     if (nbytes > PTRDIFF_MAX)
         return NULL;
     mutex_lock(&h->lock);

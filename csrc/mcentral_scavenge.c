@@ -9,7 +9,7 @@
 
 #define OS_PAGES_MASK (((uint32_t)1 << 24) - 1) /* what mspan.os_released has room for */
 _Static_assert(
-    GA_DENSE_PAGES *GA_PAGE_SIZE / 4096 <= 24,
+    GA_DENSE_PAGES * GA_PAGE_SIZE / 4096 <= 24,
     "the smallest pages of a system, of the longest span of small slots, have a bit each");
 
 size_t mcentral_age(struct mheap *h, struct mcentral *mc, uint8_t tick) {

@@ -44,7 +44,7 @@ struct scavenge {
     uint64_t top;                          /* the most bytes of it that were ever backed at once */
     struct treap_key upto;                 /* runs behind it have been looked at in this tick */
     bool over;                             /* all have */
-    uint64_t bytes;                        /* given back so far, by the clock and the limit */
+    uint64_t bytes;                        /* given back so far without being asked for */
 };
 
 struct mheap {

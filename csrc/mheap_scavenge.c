@@ -108,6 +108,8 @@ size_t mheap_free_os_memory(struct mheap *h) {
 
 static GA_NOINLINE void populate_locked(struct mheap *h, uintptr_t start, size_t npages,
                                         uintptr_t end) {
+    if (os_page_size() > GA_PAGE_SIZE) /* what begins or ends within one is not all ours */
+        return;
     uintptr_t next = start + (npages << GA_PAGE_SHIFT);
     size_t behind = (end - start) >> GA_PAGE_SHIFT, ahead = 0;
     behind = ga_min(behind, ga_max(GA_POPULATE_PAGES, npages)) - npages;
@@ -121,8 +123,9 @@ static GA_NOINLINE void populate_locked(struct mheap *h, uintptr_t start, size_t
     }
 }
 
-/* Where huge pages come a fault backs far more by itself.  Pages behind what is used are kept from
- * now on, as if they had been in use; under a memory limit there is no room for such. */
+/* Where pages of the system are huge, or larger than ours, a fault backs far more by itself.  Pages
+ * behind what is used are kept from now on, as if they had been in use; under a memory limit there
+ * is no room for such. */
 void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uintptr_t end) {
     if (arena_released_from(&h->map, start, npages) == npages && !h->map.huge_unasked &&
         !huge_is_possible(&h->map, start, npages << GA_PAGE_SHIFT))

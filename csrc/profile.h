@@ -63,9 +63,8 @@ struct profile {
     uint64_t mark_ns; /* when; wall clock */
     uint64_t dropped; /* samples without room, or that came as wrap mode ended */
     uint32_t locs[GA_PROFILE_FRAMES_MAX + 1];
-    _Atomic uint64_t
-        rate; /* mean bytes between samples, 0: none, 1: each block; changed with the world
-                            * stopped */
+    /* mean bytes between samples, 0: none, 1: each block; changed with the world stopped */
+    _Atomic uint64_t rate;
 };
 
 /* False: no memory. */

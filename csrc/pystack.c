@@ -94,7 +94,7 @@ static bool is_text(const struct text *t, struct utf8 u) {
 static uint64_t issuer_of(PyInterpreterState *interp) {
     static _Atomic uint32_t nmarked;
     if (!frame_is_marked(interp)) {
-        if (!frame_mark())
+        if (!frame_mark(interp))
             return 0;
         atomic_fetch_add(&nmarked, 1);
     }

@@ -101,17 +101,18 @@ static inline void frame_the_mark(void *data) { (void)data; }
 
 /* Interpreters begin without. */
 GA_INLINE bool frame_is_marked(const PyInterpreterState *interp) {
-    for (Py_ssize_t i = 0; FRAME_CAN_MARK && i < interp->co_extra_user_count; i++)
-        if (interp->co_extra_freefuncs[i] == frame_the_mark)
-            return true;
-    return false;
+    return FRAME_CAN_MARK && interp->co_extra_user_count != 0 &&
+           interp->co_extra_freefuncs[0] == frame_the_mark;
 }
 
-/* That of the calling thread, which is attached. */
-GA_INLINE bool frame_mark(void) {
+/* That of the calling thread, which is attached.  Only as the first: who sets such data asks for
+ * memory for as many indices as there are, and then fills in as many as there are. */
+GA_INLINE bool frame_mark(const PyInterpreterState *interp) {
 #if FRAME_CAN_MARK
-    return PyUnstable_Eval_RequestCodeExtraIndex(frame_the_mark) >= 0;
+    return interp->co_extra_user_count == 0 &&
+           PyUnstable_Eval_RequestCodeExtraIndex(frame_the_mark) == 0;
 #else
+    (void)interp;
     return false;
 #endif
 }

@@ -161,8 +161,7 @@ static void read_random_arenas(struct settings *s) {
     s->random_arenas = text != NULL && strcmp(text, "1") == 0;
     if (text != NULL && !s->random_arenas && strcmp(text, "0") != 0)
         warn("goalloc: warning: GOALLOC_RANDOM_ARENAS is neither 0 nor 1: arenas are where they "
-             "always "
-             "are\n");
+             "always are\n");
 }
 
 void settings_read(struct settings *s) {

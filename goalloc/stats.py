@@ -45,7 +45,7 @@ class MemStats(Record, MemStatsFields):
 
     Not Go's: heap_inuse_released is the part of heap_inuse that lies inside of spans and has been given
     back, so memory taken from the system is sys - heap_released - heap_inuse_released;
-    scavenged_bytes is what the scavenger and the memory limit gave back so far, scavenge_ns how long
+    scavenged_bytes is what was given back so far without being asked for, scavenge_ns how long
     (nanoseconds) the scavenger has worked.
 
     In wrap mode the blocks are those of other allocators: mallocs, frees, total_alloc (the bytes asked

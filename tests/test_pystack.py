@@ -306,6 +306,20 @@ print('done')
     assert out == "done\n"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asked for by another name, and unmarked")
+def test_no_mark_behind_others(child):
+    """Who has an index for data of code objects may be asking for their memory right now: another
+    index that came then would have no room."""
+    child("""
+import ctypes
+ask = ctypes.pythonapi.PyUnstable_Eval_RequestCodeExtraIndex
+ask.restype, ask.argtypes = ctypes.c_ssize_t, [ctypes.c_void_p]
+assert ask(None) == 0
+door.walk()
+assert ask(None) == 1
+""")
+
+
 def test_memory_is_bounded(child):
     """Functions without end that are made and die: what is kept of them stays below the cap."""
     out = child("""

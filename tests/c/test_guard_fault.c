@@ -100,9 +100,15 @@ static void test_other_handlers_may_hand_on(void) {
 
 static void test_a_signal_that_is_ignored(void) {
     struct guards *g = guards_new(&os, NULL);
-    signal(SIGSEGV, SIG_IGN);
-    guard_watch(g);
-    raise(SIGSEGV);
+    for (int flags = 0; flags <= SA_SIGINFO; flags += SA_SIGINFO) {
+        struct sigaction ignore; /* SA_SIGINFO makes no function of it */
+        memset(&ignore, 0, sizeof ignore);
+        ignore.sa_handler = SIG_IGN;
+        ignore.sa_flags = flags;
+        sigaction(SIGSEGV, &ignore, NULL);
+        guard_watch(g);
+        raise(SIGSEGV);
+    }
     signal(SIGSEGV, SIG_DFL);
     guards_delete(g);
 }

@@ -3,6 +3,7 @@
  * The system's page is whatever sysconf says, and every madvise and mremap is looked at on its way:
  * a kernel with such pages would refuse a start between two, and round a length up. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,6 +11,10 @@
 #include "kernel.h"
 #include "large.h"
 #include "rig.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 static const size_t page = 64 * GA_KIB;
 static size_t given;
@@ -26,6 +31,10 @@ int madvise(void *p, size_t nbytes, int advice) {
         CHECK_EQ((uintptr_t)p % page, 0);
         CHECK_EQ(nbytes % page, 0);
         given += nbytes;
+    }
+    if (looking && advice == MADV_POPULATE_WRITE) { /* as a kernel that does not know it */
+        errno = EINVAL;
+        return -1;
     }
     return real(p, nbytes, advice);
 }
@@ -85,6 +94,17 @@ static void test_too_small_to_give(void) {
     mheap_destroy(&heap);
 }
 
+/* Spans that are to be filled, one behind the other in a page of the system: nothing of it goes
+ * back because another part of it could not be backed ahead. */
+static void test_filled_spans(void) {
+    CHECK(mheap_init(&heap, LAYOUT_SPARSE, 0));
+    given = 0;
+    for (size_t i = 0; i < 2 * page / GA_PAGE_SIZE; i++)
+        CHECK(mheap_alloc(&heap, make_spanclass(size_to_class(64), true), false, true) != NULL);
+    CHECK_EQ(given, 0);
+    mheap_destroy(&heap);
+}
+
 /* Of a block that ends inside a page of the system, that page is copied; what does not begin where
  * one begins is copied altogether. */
 static void test_move(void) {
@@ -123,6 +143,7 @@ int main(void) {
     looking = true;
     test_ends_are_kept();
     test_too_small_to_give();
+    test_filled_spans();
     test_move();
     return check_summary();
 }
