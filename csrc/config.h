@@ -11,6 +11,7 @@
 
 #define GA_KIB ((size_t)1 << 10)
 #define GA_MIB ((size_t)1 << 20)
+#define GA_GIB ((size_t)1 << 30)
 
 /* ---- Go's constants ------------------------------------------------------------------------- */
 

@@ -35,10 +35,25 @@ static struct digits grouped(uint64_t n) {
     return d;
 }
 
+/* Bytes as the ledger of Python has them: "11.8 MiB", "0 B". */
+struct amount {
+    char text[28];
+};
+
+static struct amount human(uint64_t n) {
+    struct amount a;
+    if (n < GA_KIB) {
+        snprintf(a.text, sizeof a.text, "%u B", (unsigned)n);
+        return a;
+    }
+    uint64_t unit = n < GA_MIB ? GA_KIB : n < GA_GIB ? GA_MIB : GA_GIB;
+    snprintf(a.text, sizeof a.text, "%.1f %ciB", (double)n / (double)unit,
+             unit == GA_KIB ? 'K' : unit == GA_MIB ? 'M' : 'G');
+    return a;
+}
+
 static void bytes_line(int fd, const char *sign, const char *name, uint64_t n, const char *what) {
-    bool small = n < GA_MIB;
-    line(fd, "  %1s %-19s %15s  %7.1f %s  %s\n", sign, name, grouped(n).text,
-         (double)n / (double)(small ? GA_KIB : GA_MIB), small ? "KiB" : "MiB", what);
+    line(fd, "  %1s %-19s %15s %11s  %s\n", sign, name, grouped(n).text, human(n).text, what);
 }
 
 static void write_ledger(int fd, const struct memstats *m, uint64_t peak) {

@@ -138,6 +138,7 @@ def test_python_options_after_run_get_a_hint(python):
 ASCII = [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}]
 
 
+@needs_replaceable
 @pytest.mark.parametrize("env", ASCII, ids=["PYTHONIOENCODING", "LC_ALL"])
 def test_a_tree_where_stdout_takes_ascii_only(python, tmp_path, env):
     code = (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import venv
 import pytest
 from pychild import needs_launch
 
+from goalloc.display.text import human
 from goalloc.launch import environment, interpreter_options, preload_path
 
 REPORT = textwrap.dedent(
@@ -232,6 +234,10 @@ def test_stats_go_to_stderr_once(python):
     result = python.run("--stats", "-c", code)
     assert (result.returncode, result.stdout) == (0, "done\n")
     assert result.stderr.count("heap_alloc") == 1
+    amounts = re.findall(r"^  [ +=] \w+ +([\d,]+) +(\S+ [KMG]?i?B)  ", result.stderr, re.MULTILINE)
+    assert len(amounts) == 13
+    for exact, shown in amounts:
+        assert shown == human(int(exact.replace(",", "")))
 
 
 def test_stats_come_when_ctrl_c_ends_the_program(python):
