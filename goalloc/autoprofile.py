@@ -14,9 +14,12 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from threading import Event, Thread
     from types import FrameType
+    from typing import TypeVar
+
+    _T = TypeVar("_T")
 
 #: What tells a child process what its parent was told; written by environment().
 PATH = "GOALLOC_PROFILE"
@@ -72,8 +75,12 @@ def environment(path: str, every: str | None = None, signum: str | None = None) 
         raise IsADirectoryError(f"a folder, not a file: {path}")
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"no such folder: {folder}")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"no file can be made in {folder}")
+    from .profiles.files import check_place
+
+    try:
+        check_place(path)
+    except OSError as error:
+        raise OSError(f"no file can be made there: {path}: {error.strerror}") from None
     settings = {PATH: path, PID: str(os.getpid())}
     if every is not None:
         parse_every(every)
@@ -120,6 +127,20 @@ class _Writer:
             signal.signal(signum, self._at_signal)
         self._start_thread()
 
+    def check(self) -> None:
+        """Says now if there can be no file: once, and not at the end again."""
+        from .profiles.files import check_place
+
+        try:
+            check_place(self.path())
+        except OSError as error:
+            self._say(error)
+
+    def _say(self, error: Exception) -> None:
+        if not self._failed:
+            self._failed = True
+            print(f"goalloc: warning: no profile: {error}", file=sys.stderr)
+
     def _hook_into_process(self) -> None:
         if self._hooked:
             return
@@ -157,9 +178,7 @@ class _Writer:
             with self._lock:
                 write(path)
         except Exception as error:
-            if not self._failed:
-                self._failed = True
-                print(f"goalloc: warning: no profile: {error}", file=sys.stderr)
+            self._say(error)
 
     # ---- when -------------------------------------------------------------------------------
 
@@ -273,14 +292,30 @@ def start(path: str, *, every: float | None = None, signum: int | None = None) -
 
 
 def start_from(settings: Mapping[str, str]) -> None:
-    """The same, as environment() has put it down; nothing if it has not."""
+    """The same, as environment() has put it down or a user has; nothing if there is no path.
+
+    What is not well formed is one line on stderr, and does without.
+    """
     path = settings.get(PATH)
     if not path:
         return
-    every, signum, owner = settings.get(EVERY), settings.get(SIGNAL), settings.get(PID, "")
+    owner = settings.get(PID, "")
     _writer.start(
         path,
         int(owner) if owner.isdecimal() else 0,
-        parse_every(every) if every else None,
-        parse_signal(signum) if signum else None,
+        _setting(settings, EVERY, parse_every),
+        _setting(settings, SIGNAL, parse_signal),
     )
+    if owner != str(os.getpid()):  # else environment() has looked
+        _writer.check()
+
+
+def _setting(settings: Mapping[str, str], name: str, parse: Callable[[str], _T]) -> _T | None:
+    text = settings.get(name)
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        print(f"goalloc: warning: {name}: {error}", file=sys.stderr)
+        return None

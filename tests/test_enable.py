@@ -96,12 +96,13 @@ def test_a_profile_of_an_enabled_python(inside, tmp_path):
     assert profile.filter(function="work").total("alloc_space") >= 100 * 1000
 
 
-def test_nonsense_in_the_environment_is_a_line_and_no_more(inside):
+def test_nonsense_in_the_environment_is_a_line_and_no_more(inside, tmp_path):
     inside("-m", "goalloc", "enable")
-    env = {**ON, "GOALLOC_PROFILE": "/x", "GOALLOC_PROFILE_EVERY": "often"}
+    env = {**ON, "GOALLOC_PROFILE": str(tmp_path / "x"), "GOALLOC_PROFILE_EVERY": "often"}
     result = inside.result("-c", "print('runs')", env=env)
     assert (result.returncode, result.stdout) == (0, "runs\n")
-    assert result.stderr == "goalloc: warning: not a time such as 60s, 5m or 1h: 'often'\n"
+    told = "GOALLOC_PROFILE_EVERY: not a time such as 60s, 5m or 1h: 'often'"
+    assert result.stderr == f"goalloc: warning: {told}\n"
 
 
 def test_files_of_others_are_left_alone(inside):

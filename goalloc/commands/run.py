@@ -75,10 +75,11 @@ def settings(options: dict[str, str]) -> dict[str, str]:
         from .._core import parse_bytes
 
         try:
-            if rate != "off":
-                parse_bytes(rate)
+            off = rate == "off" or not parse_bytes(rate)
         except ValueError:
             raise ValueError(f"--rate: not a number of bytes such as 64KiB: {rate!r}") from None
+        if off and "--profile" in options:
+            raise ValueError(f"--rate {rate} turns the profile off, and --profile asks for one")
         extra["GOALLOC_PROFILE_RATE"] = rate
     if "--profile" in options:
         from ..autoprofile import environment

@@ -22,12 +22,23 @@ def loaded_modules() -> dict[str, str]:
     module_type = type(sys)
     for name, module in list(sys.modules.items()):
         if isinstance(module, module_type):
-            path = module_type.__getattribute__(module, "__dict__").get("__file__")
+            attributes = module_type.__getattribute__(module, "__dict__")
+            path = attributes.get("__file__")
+            if path is None and name == "__main__":
+                path = _script(attributes)
             if isinstance(path, str) and (path not in found or name == "__main__"):
                 found[path] = name
     if getattr(sys, "argv", [""])[:1] == ["-c"]:
         found["<string>"] = "__main__"
     return found
+
+
+def _script(attributes: Mapping[str, object]) -> object:
+    """The file of a main module that has ended: Python takes __file__ away then, not the loader."""
+    from _frozen_importlib_external import SourceFileLoader
+
+    loader = attributes.get("__loader__")
+    return loader.path if type(loader) is SourceFileLoader else None
 
 
 def module_of(filename: str, known: Mapping[str, str] | None = None) -> str:

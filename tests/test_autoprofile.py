@@ -1,0 +1,87 @@
+"""Profiles that a program writes of itself: the same names in each file, and settings that are nonsense."""
+
+import signal
+
+import pytest
+from pychild import needs_launch
+
+import goalloc
+
+EVERY_BLOCK = {"GOALLOC_PROFILE_RATE": "1"}
+WORK = "def work():\n    return [bytes(1000) for _ in range(100)]\nx = work()\n"
+
+ALIKE = """
+import os, sys, time
+def work():
+    return [bytes(1000) for _ in range(100)]
+x = work()
+if os.fork() == 0:
+    sys.exit(0)
+assert os.wait()[1] == 0
+os.kill(os.getpid(), int(sys.argv[1]))
+while not os.path.exists("heap.1.pb.gz"):
+    time.sleep(0.01)
+"""
+
+
+def modules_of_work(path):
+    samples = goalloc.read_profile(path).samples
+    return {f.module for s in samples for f in s.stack if f.function == "work"}
+
+
+@needs_launch
+@pytest.mark.parametrize("target", [["program.py"], ["-m", "program"], ["./program.py"]])
+def test_the_main_module_has_one_name_in_all_files(python, tmp_path, target):
+    """Python takes __main__.__file__ away before a profile is written at the end."""
+    (tmp_path / "program.py").write_text(ALIKE)
+    number = str(int(signal.SIGUSR2))
+    options = ["--rate", "1", "--profile", "heap.pb.gz", "--signal", "SIGUSR2"]
+    result = python.run(*options, *target, number)
+    assert (result.returncode, result.stderr) == (0, "")
+    paths = sorted(tmp_path.glob("heap*.pb.gz"))
+    assert len(paths) == 3  # at the signal, at the end, of the fork
+    assert [modules_of_work(path) for path in paths] == [{"__main__"}] * 3
+
+
+@needs_launch
+@pytest.mark.parametrize(
+    "name, text, part",
+    [
+        ("GOALLOC_PROFILE_EVERY", "often", "not a time such as 60s, 5m or 1h: 'often'"),
+        ("GOALLOC_PROFILE_SIGNAL", "SIGNONE", "no signal 'SIGNONE'"),
+        ("GOALLOC_PROFILE_SIGNAL", "KILL", "SIGKILL has another meaning"),
+    ],
+)
+def test_a_setting_that_is_nonsense_loses_no_profile(python, tmp_path, name, text, part):
+    env = {**EVERY_BLOCK, "GOALLOC_PROFILE": "heap.pb.gz", name: text}
+    result = python.run("-c", WORK, env=env)
+    assert result.returncode == 0
+    assert result.stderr.startswith(f"goalloc: warning: {name}: {part}")
+    assert result.stderr.count("\n") == 1
+    (path,) = tmp_path.glob("heap.*.pb.gz")
+    assert modules_of_work(path) == {"__main__"}
+
+
+@needs_launch
+@pytest.mark.parametrize("place", ["nowhere/heap.pb.gz", "/proc/heap.pb.gz"])
+def test_a_place_that_is_none_is_told_at_the_start_and_once(python, place):
+    code = "import sys; print('runs', file=sys.stderr)"
+    result = python.run("-c", code, env={"GOALLOC_PROFILE": place})
+    assert result.returncode == 0
+    warning, runs = result.stderr.splitlines()
+    assert warning.startswith("goalloc: warning: no profile: ") and runs == "runs"
+
+
+@pytest.mark.parametrize(
+    "words, part",
+    [
+        (["--profile", "/proc/x.pb.gz"], "no file can be made there: /proc/x.pb.gz"),
+        (["--profile", "x.pb.gz", "--rate", "0"], "--rate 0 turns the profile off"),
+        (["--profile", "x.pb.gz", "--rate", "off"], "--rate off turns the profile off"),
+    ],
+)
+def test_a_profile_that_would_not_be_is_refused(python, tmp_path, words, part):
+    result = python.run(*words, "-c", "print('runs')")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: ") and part in result.stderr
+    assert list(tmp_path.iterdir()) == []
