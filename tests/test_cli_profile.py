@@ -15,6 +15,7 @@ import goalloc
 from goalloc import autoprofile
 from goalloc.cli import main
 from goalloc.commands import progress
+from goalloc.profiles.notes import OFF
 
 # Every block is sampled, so that the numbers are exact.
 RATE_1 = ["--rate", "1"]
@@ -406,6 +407,28 @@ def test_standard_input(python, files):
     done = subprocess.run(command, input=data, capture_output=True, cwd="/")
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode() == f"{goalloc.read_profile(files / 'a.pb.gz').top()}\n"
+
+
+@pytest.mark.parametrize("command", ["flamegraph", "speedscope", "pprof"])
+def test_standard_input_gives_no_name_to_the_output(files, capsys, command):
+    before = sorted(files.iterdir())
+    assert main([command, "-"]) == 2
+    assert "-o" in capsys.readouterr().err
+    assert sorted(files.iterdir()) == before
+
+
+def test_files_without_samples_say_how_to_have_some(files, capsys):
+    raw = {**core_profile(), "rate": 0, "samples": []}
+    goalloc.HeapProfile._from_core(raw, note=OFF).write_pprof("off.pb.gz")
+    for words in (["top", "off.pb.gz"], ["tree", "off.pb.gz"], ["stats", "off.pb.gz"],
+                  ["diff", "off.pb.gz", "off.pb.gz"], ["top", "off.pb.gz", "off.pb.gz"]):  # fmt: skip
+        out = said(capsys, *words)
+        assert "sampling was off" in out and "--rate" in out and "set_profile_rate" not in out
+    for words in (["diff", "off.pb.gz", "a.pb.gz"], ["diff", "a.pb.gz", "off.pb.gz"],
+                  ["top", "off.pb.gz", "a.pb.gz"], ["stats", "a.pb.gz", "off.pb.gz"]):  # fmt: skip
+        out = said(capsys, *words)
+        assert "a part of it was not sampled (rate 0)" in out and "off" not in out
+        assert "a sample every 512.0 KiB" in out
 
 
 BAD = {

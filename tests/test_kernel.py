@@ -106,6 +106,12 @@ def test_bad_arguments(words, capsys):
     assert capsys.readouterr().err.startswith("usage: ")
 
 
+def test_a_place_that_is_none(jupyter, capsys):
+    assert main(["kernel", "install", "--prefix", "/proc/nowhere"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("goalloc: /proc/nowhere") and error.count("\n") == 1
+
+
 def test_a_name_that_is_none(jupyter, tmp_path, capsys):
     words = ["kernel", "install", "--prefix", str(tmp_path), "--name", "a/b"]
     assert main(words) == 2

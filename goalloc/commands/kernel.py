@@ -86,6 +86,9 @@ def install_kernel(args: argparse.Namespace) -> int:
             )
         except ValueError as error:  # a name that is none
             raise CommandError(str(error), status=2) from None
+        except OSError as error:  # a place where none can be made
+            what = error.filename or prefix or "the folder of kernels"
+            raise CommandError(f"{what}: {error.strerror or error}", status=2) from None
     print(f"kernel {args.name} installed in {place}")
     return 0
 

@@ -67,8 +67,10 @@ def _add(
         parser.add_argument("--by", choices=_BY, default="function")
     if name in ("flamegraph", "speedscope", "pprof"):
         parser.add_argument(
-            "-o", metavar="OUT", dest="output", help="the file to write; - is stdout (default: FILE renamed)"
-        )
+            "-o", metavar="OUT", dest="output",
+            help="the file to write; - is stdout (default: FILE in this folder with another ending; "
+            "none where FILE is -)",
+        )  # fmt: skip
     if name == "pprof":
         parser.add_argument(
             "--peak", action="store_true", help="with the values at the peak, besides Go's four"
@@ -142,7 +144,7 @@ def _output(args: argparse.Namespace, ending: str) -> str:
         return str(args.output)
     name = os.path.basename(str(args.files[0]))
     if name == "-":
-        return f"heap{ending}"
+        raise CommandError("standard input has no name: say by -o what to write", _BAD_FILE)
     for known in (".pb.gz", ".gz", ".pb", ".pprof", ".prof"):
         if name.endswith(known):
             name = name[: -len(known)]

@@ -6,6 +6,7 @@ import re
 from array import array
 
 from .arguments import real_number
+from .notes import joined
 from .profile import About, HeapProfile
 from .records import DOMAINS
 from .tables import Builder, Tables
@@ -32,12 +33,14 @@ def difference(profile: HeapProfile, base: HeapProfile) -> HeapProfile:
     builder.add_tables(base._tables, -1, threads=_renamed(profile._tables, base._tables))
     tables = builder.build(zeros=False)
     a, b = profile.about, base.about
+    rate = a.rate or b.rate
     about = a._replace(
+        rate=rate,
         dropped_samples=max(a.dropped_samples - b.dropped_samples, 0),
         truncated_stacks=max(a.truncated_stacks - b.truncated_stacks, 0),
         has_peak=a.has_peak and b.has_peak,
         base=tuple(map(sum, base._tables.counts)),
-        note=a.note or b.note,
+        note=joined((a.note, b.note), rate),
         mixed_rates=_mixed(a, b),
         left_out=tuple(x - y for x, y in zip(*_known(a, b))),
         cells=_cells(b, a),
@@ -88,8 +91,9 @@ def merged(profiles: Sequence[HeapProfile]) -> HeapProfile:
         builder.add_tables(_take_profile(profile, "merge")._tables)
     abouts = [p.about for p in profiles]
     bases = [a.base for a in abouts if a.base is not None]
+    rate = max(a.rate for a in abouts)
     about = About(
-        rate=max(a.rate for a in abouts),
+        rate=rate,
         time_ns=max(a.time_ns for a in abouts),
         peak_time_ns=max(a.peak_time_ns for a in abouts),
         dropped_samples=sum(a.dropped_samples for a in abouts),
@@ -98,7 +102,7 @@ def merged(profiles: Sequence[HeapProfile]) -> HeapProfile:
         has_peak=all(a.has_peak for a in abouts),
         base=tuple(map(sum, zip(*bases))) if bases else None,
         program=", ".join(dict.fromkeys(a.program for a in abouts if a.program)),
-        note=" ".join(dict.fromkeys(a.note for a in abouts if a.note)),
+        note=joined((a.note for a in abouts), rate),
         mixed_rates=_mixed(*abouts),
         left_out=tuple(map(sum, zip(*(a.left_out for a in abouts if a.left_out)))),
         cells=_cells(*abouts),

@@ -9,6 +9,7 @@ from .. import _core
 from ..display.cells import cell_numbers
 from .arguments import whole_number
 from .modules import loaded_modules
+from .notes import OFF
 from .own import take_own
 from .profile import HeapProfile
 
@@ -23,7 +24,6 @@ _NOT_SERVING = (
 )
 _NO_LONGER = "goalloc serves no new blocks in this process: these are the older ones"
 _names: dict[int, str] = {}  # of threads that lived when a profile was read, by native id
-_OFF = "sampling is off (rate 0): goalloc.set_profile_rate(524288) turns it on"
 
 
 def heap_profile(*, own: bool = False) -> HeapProfile:
@@ -78,7 +78,7 @@ def _program() -> str:
 def _note(rate: int, samples: bool) -> str:
     if _core.mode() is None:
         return _NO_LONGER if samples else _NOT_SERVING
-    return "" if rate else _OFF
+    return "" if rate else OFF
 
 
 def profile_rate() -> int:

@@ -10,6 +10,7 @@ import zlib
 
 from .arguments import path as path_of
 from .modules import go_package, module_of
+from .notes import of_file
 from .pprof import (
     COMMENT_CELL,
     COMMENT_DIFF,
@@ -214,7 +215,7 @@ class _Decoder:
             base=base,
             program=self.program(),
             note=" ".join(
-                printable(c.removeprefix(COMMENT_NOTE))
+                of_file(printable(c.removeprefix(COMMENT_NOTE)))
                 for c in comments
                 if c.startswith(COMMENT_NOTE)
             ),
