@@ -24,10 +24,12 @@ def test_rate_is_set_and_returned(in_mode):
         "import goalloc\n"
         "print(goalloc.profile_rate(), goalloc.set_profile_rate('64KiB'), goalloc.profile_rate())\n"
         "print(goalloc.set_profile_rate(0), goalloc.heap_profile().note)\n"
-        "for wrong in (-1, '12 pounds', 1.5, None):\n"
+        "for wrong in (-1, '12 pounds', 1.5, ()):\n"
         "    try: goalloc.set_profile_rate(wrong)\n"
         "    except (ValueError, TypeError) as error: print(type(error).__name__)\n"
-        "print(goalloc.profile_rate())"
+        "print(goalloc.profile_rate())\n"
+        "for off in (None, 'off'):\n"
+        "    goalloc.set_profile_rate(1); print(goalloc.set_profile_rate(off), goalloc.profile_rate())"
     )
     assert in_mode(code).splitlines() == [
         "524288 524288 65536",
@@ -37,6 +39,8 @@ def test_rate_is_set_and_returned(in_mode):
         "TypeError",
         "TypeError",
         "0",
+        "1 0",
+        "1 0",
     ]
 
 
