@@ -148,7 +148,7 @@ def free(blocks):
     for p in blocks: _core._domain_free("mem", p)
 def counts():
     raw = _core.profile_read()
-    mine = [s for s in raw["samples"] if s[1] in (3000, 3072)]
+    mine = [s for s in raw["samples"] if s[1] in (3000, 3072) and s[2] == 1]
     return sum(s[5] - s[6] for s in mine), sum(s[7] for s in mine), raw["peak_time_ns"]
 _core.set_profile_rate(1)
 _core.profile_reset_peak()
@@ -262,7 +262,7 @@ def work():
 def parent_site(): return [_core._domain_malloc("obj", 3000) for _ in range(50)]
 def count():
     raw = _core.profile_read()
-    return sum(s[5] - s[6] for s in raw["samples"] if s[1] in (3000, 3072))
+    return sum(s[5] - s[6] for s in raw["samples"] if s[1] in (3000, 3072) and s[2] == 1)
 _core.set_profile_rate(1)
 stop = threading.Event()
 threads = [threading.Thread(target=work) for _ in range(3)]
@@ -322,7 +322,8 @@ import goalloc
 _core.set_profile_rate(1)
 blocks = [_core._domain_malloc("obj", 3000) for _ in range(50)]
 def count():
-    return sum(s[5] - s[6] for s in _core.profile_read()["samples"] if s[1] in (3000, 3072))
+    samples = _core.profile_read()["samples"]
+    return sum(s[5] - s[6] for s in samples if s[1] in (3000, 3072) and s[2] == 1)
 counts = [count()]
 goalloc.uninstall()
 counts.append(count())
@@ -373,7 +374,7 @@ _core.set_profile_rate(1)
 p = deep(500)
 raw = _core.profile_read()
 _core.set_profile_rate(0)
-[stack] = [raw["stacks"][s[0]] for s in raw["samples"] if s[1] in (3000, 3072)]
+[stack] = [raw["stacks"][s[0]] for s in raw["samples"] if s[1] in (3000, 3072) and s[2] == 1]
 names = [raw["functions"][raw["locations"][l][0]][0] for l in stack]
 assert names == ["deep"] * 128 + ["<truncated>"], (len(names), names[-2:])
 print(raw["truncated_stacks"] >= 1)
