@@ -253,8 +253,18 @@ static void model_grow(struct model *m, size_t bytes) {
         m->page[m->npages] = PAGE_RELEASED;
 }
 
+/* Which free pages are given back: a new peak decides that by rules of its own. */
+static void model_look(struct model *m) {
+    for (size_t i = 0; i < m->npages; i++)
+        if (!(m->page[i] & PAGE_USED))
+            m->page[i] = arena_count_released(&heap.map, m->base + (i << GA_PAGE_SHIFT), 1) != 0
+                             ? PAGE_RELEASED
+                             : 0;
+}
+
 static struct mspan *model_alloc(struct model *m, struct rng *rng, size_t want) {
     size_t at = model_find(m, want);
+    uint64_t given = heap.scavenge.bytes;
     struct mspan *s = rng_next(rng) % 2 ? mheap_alloc_manual(&heap, want)
                                         : large_alloc(&heap, want << GA_PAGE_SHIFT, 1, false);
     CHECK(s != NULL && s->npages == want);
@@ -266,6 +276,8 @@ static struct mspan *model_alloc(struct model *m, struct rng *rng, size_t want) 
     }
     CHECK_EQ(s->start_addr, m->base + (at << GA_PAGE_SHIFT));
     memset(m->page + at, PAGE_USED, want);
+    if (heap.scavenge.bytes != given)
+        model_look(m);
     return s;
 }
 
