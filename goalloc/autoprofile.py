@@ -306,7 +306,7 @@ def start_from(settings: Mapping[str, str]) -> None:
         _setting(settings, EVERY, parse_every),
         _setting(settings, SIGNAL, parse_signal),
     )
-    if owner != str(os.getpid()):  # else environment() has looked
+    if not owner:  # else environment() has looked, for all processes that it is told to
         _writer.check()
 
 

@@ -151,10 +151,9 @@ def arena_map(snapshot: Snapshot, which: Arena | int) -> ArenaMap:
 def span_map(snapshot: Snapshot, size: int, noscan: bool | None) -> SpanMap:
     """What Snapshot.span_map does."""
     from . import _core
+    from .arguments import whole_number
 
-    if not hasattr(type(size), "__index__"):
-        raise TypeError(f"a size in bytes: {size!r}")
-    if not size > 0:
+    if not whole_number(size, "a size in bytes") > 0:
         raise ValueError(f"a size in bytes, at least 1: {size!r}")
     if noscan is not None and not isinstance(noscan, bool):
         raise TypeError(f"noscan is True, False or None: {noscan!r}")

@@ -120,9 +120,9 @@ def set_scavenge_delay(seconds: float | None) -> float | None:
 
     GOALLOC_SCAVENGE_DELAY sets it from the start.  ValueError below 0 and above 292 years.
     """
-    if seconds is not None and not hasattr(type(seconds), "__float__"):
-        raise TypeError(f"a delay in seconds, or None: {seconds!r}")
-    if seconds is None or seconds == float("inf"):
+    from .arguments import real_number
+
+    if seconds is None or real_number(seconds, "a delay in seconds, or None") == float("inf"):
         ns = _core.SCAVENGE_NEVER
     elif not seconds >= 0:
         raise ValueError(f"a delay in seconds, at least 0, or None: {seconds!r}")

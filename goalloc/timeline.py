@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._records import MomentFields, Record
+from .arguments import real_number
 from .display.pretty import show_text
 
 TYPE_CHECKING = False
@@ -40,8 +41,7 @@ class MemoryTimeline:
 
     def __init__(self, interval: float = 0.5, *, limit: int = 1000) -> None:
         """interval is in seconds; limit is how many moments are kept, at least 10."""
-        if not hasattr(type(interval), "__float__"):
-            raise TypeError(f"an interval in seconds: {interval!r}")
+        real_number(interval, "an interval in seconds")
         if not isinstance(limit, int):
             raise TypeError(f"a number of moments: {limit!r}")
         if not 0 < interval <= _LONGEST:

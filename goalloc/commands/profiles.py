@@ -154,18 +154,17 @@ def _output(args: argparse.Namespace, ending: str) -> str:
 
 def _check_output(path: str) -> None:
     """Before the work: whether a file can be there at all."""
-    folder = os.path.dirname(path) or "."
-    why_not = None
+    from ..profiles.files import check_place
+
     if path == "-":
         return
-    if os.path.isdir(path):
-        why_not = f"{path}: Is a directory"
-    elif not os.path.basename(path) or not os.path.isdir(folder):
-        why_not = f"{path!r}: No such file or directory"
-    elif not os.path.exists(path) and not os.access(folder, os.W_OK):
-        why_not = f"{path}: Permission denied"
-    if why_not is not None:
-        raise CommandError(why_not, _BAD_FILE)
+    in_a_folder = os.path.basename(path) and os.path.isdir(os.path.dirname(path) or ".")
+    if not os.path.isdir(path) and not in_a_folder:
+        raise CommandError(f"{path!r}: No such file or directory", _BAD_FILE)
+    try:
+        check_place(path)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}", _BAD_FILE) from None
 
 
 def _save(path: str, content: str | bytes) -> None:

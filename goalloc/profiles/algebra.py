@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 
-from .arguments import real_number
+from ..arguments import real_number
 from .notes import joined
 from .profile import About, HeapProfile
 from .records import DOMAINS

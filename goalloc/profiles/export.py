@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..arguments import text
 from ..dataframes import dataframe as make
-from .arguments import text
 from .groups import group
 from .records import DOMAINS, VALUES
 

@@ -6,7 +6,7 @@ import os
 from _thread import get_ident
 from errno import EACCES, EISDIR
 
-from .arguments import path as path_of
+from ..arguments import path as path_of
 
 
 def write_whole(path: str | os.PathLike[str], data: str | bytes) -> None:

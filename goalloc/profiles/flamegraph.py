@@ -12,7 +12,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
-from .arguments import text
+from ..arguments import text
 from .tables import COUNTS
 from .tree import CallTrie, added_up, call_trie, own_values
 from .values import printable, sampled

@@ -6,8 +6,8 @@ import os
 import sys
 
 from .. import _core
+from ..arguments import whole_number
 from ..display.cells import cell_numbers
-from .arguments import whole_number
 from .modules import loaded_modules
 from .notes import OFF
 from .own import take_own

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 
-from .arguments import path as path_of
+from ..arguments import path as path_of
 from .modules import go_package, module_of
 from .notes import of_file
 from .pprof import (

@@ -6,9 +6,9 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._records import Record, TopRowFields
+from ..arguments import rows as rows_wanted
 from ..display import svg
 from ..display.text import table
-from .arguments import rows as rows_wanted
 from .groups import group
 from .values import described, sampled, shown
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .arguments import real_number
-from .arguments import rows as rows_wanted
+from ..arguments import real_number
+from ..arguments import rows as rows_wanted
 from .groups import Groups, group
 from .values import described, sampled, shown
 

@@ -1,4 +1,4 @@
-"""Arguments of the profile's calls: what is wanted, said in one sentence where something else is given."""
+"""Arguments of calls: what is wanted, said in one sentence where something else is given."""
 
 from __future__ import annotations
 
