@@ -53,15 +53,14 @@ def failures(result):
 
 
 def same_result(python, *command):
-    ours = python.run(*command)
+    ours = python.run(*command, timeout=600)
     if ours.returncode == 0:
         return
-    plain = python(*command)
+    plain = python(*command, timeout=600)
     assert (ours.returncode, failures(ours)) == (plain.returncode, failures(plain)), (
         ours.stdout[-5000:] + ours.stderr[-5000:]
     )
     assert failures(ours), ours.stdout[-5000:] + ours.stderr[-5000:]
-
 
 
 def suite_command(names):
