@@ -143,8 +143,7 @@ GA_INLINE bool heap_bits_live(const struct heap_arena *ha, uintptr_t addr) {
     return __atomic_load_n(heap_bits_word(ha, addr), __ATOMIC_RELAXED) & heap_bits_mask(addr);
 }
 /* One bit of a word of the heap bitmap, the one of `granule`, an address / 16 of which only the low
- * six bits count.  shared: others may be changing other bits of the word right now.  Written so
- * that x86 compilers make one bit instruction of each step. */
+ * six bits count.  shared: others may be changing other bits of the word right now. */
 GA_INLINE void heap_word_set(uint64_t *w, uintptr_t granule, bool shared) {
     uint64_t bit = (uint64_t)1 << (granule & 63);
     if (shared)
@@ -158,10 +157,10 @@ GA_INLINE bool heap_word_clear(uint64_t *w, uintptr_t granule, bool shared) {
         uint64_t bit = (uint64_t)1 << (granule & 63);
         return __atomic_fetch_and(w, ~bit, __ATOMIC_RELAXED) & bit;
     }
-    uint64_t old = *w;
-    if (GA_UNLIKELY(!(old >> (granule & 63) & 1)))
+    uint64_t word = *w;
+    if (GA_UNLIKELY(!ga_test_and_clear(&word, granule)))
         return false;
-    *w = old ^ (uint64_t)1 << (granule & 63);
+    *w = word;
     return true;
 }
 GA_INLINE void heap_bits_set(const struct heap_arena *ha, uintptr_t addr, bool shared) {

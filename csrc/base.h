@@ -24,6 +24,19 @@ GA_INLINE bool ga_is_pow2(uintptr_t v) { return v != 0 && (v & (v - 1)) == 0; }
 /* index of the lowest set bit; 64 for 0 (as Go's Ctz64) */
 GA_INLINE unsigned ga_ctz64(uint64_t v) { return v ? (unsigned)__builtin_ctzll(v) : 64; }
 GA_INLINE unsigned ga_popcount64(uint64_t v) { return (unsigned)__builtin_popcountll(v); }
+/* Clears bit i % 64 of *word, a local variable; returns whether it was set.  Compilers make three
+ * steps and a mask of what x86 does in one. */
+GA_INLINE bool ga_test_and_clear(uint64_t *word, uint64_t i) {
+#if defined(__x86_64__)
+    bool was;
+    __asm__("btrq %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(i));
+    return was;
+#else
+    uint64_t old = *word;
+    *word = old & ~((uint64_t)1 << (i & 63));
+    return old >> (i & 63) & 1;
+#endif
+}
 /* floor(log2(v)), v > 0 */
 GA_INLINE unsigned ga_log2(uint64_t v) { return 63u - (unsigned)__builtin_clzll(v); }
 

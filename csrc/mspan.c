@@ -163,9 +163,9 @@ GA_INLINE size_t put(struct mspan *s, void *const *slots, size_t stride, size_t 
     const uint64_t magic = s->divmagic;
     for (; at != end && (uintptr_t)*at - start < nbytes; at += stride) {
         uint64_t i = ((uintptr_t)*at - start) * magic >> 32, word = bits[i / 64];
-        if (GA_UNLIKELY(!(word >> (i % 64) & 1)))
+        if (GA_UNLIKELY(!ga_test_and_clear(&word, i)))
             ga_throw("mspan_put: slot %u of span %p is not out", (unsigned)i, (void *)s);
-        bits[i / 64] = word ^ (uint64_t)1 << (i % 64);
+        bits[i / 64] = word;
     }
     size_t done = (size_t)(at - slots) / stride;
     if (GA_UNLIKELY(done == 0))

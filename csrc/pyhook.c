@@ -83,9 +83,9 @@ GA_INLINE bool hot_find(void *p, enum arena_layout layout, struct found *f) {
         struct heap_arena *ha = atomic_load_explicit(&heap.map.arenas[i], memory_order_acquire);
         if (GA_UNLIKELY(ha == NULL))
             return false;
-        f->bits = ha->own_bitmap[0] + (granule >> 6 & (GA_BITMAP_WORDS - 1));
-        class = ha->own_pageclass[granule >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT) &
-                                  (GA_PAGES_PER_ARENA - 1)];
+        uintptr_t word = granule >> 6 & (GA_BITMAP_WORDS - 1);
+        f->bits = ha->own_bitmap[0] + word;
+        class = ha->own_pageclass[word >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT - 6)];
     }
     f->store = &main_cache->store[class];
     f->granule = granule;
