@@ -76,7 +76,10 @@ SampleFields = namedtuple(
     "stack size domain thread "
     "alloc_objects alloc_space inuse_objects inuse_space peak_objects peak_space",
 )
-TopRowFields = namedtuple("TopRowFields", "name flat flat_percent sum_percent cum cum_percent")
+TopRowFields = namedtuple(
+    "TopRowFields",
+    "name flat flat_percent sum_percent cum cum_percent flat_error cum_error"
+)
 ProfileTablesFields = namedtuple(
     "ProfileTablesFields", "functions locations threads stacks keys counts"
 )

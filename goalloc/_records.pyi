@@ -178,6 +178,8 @@ class TopRowFields(NamedTuple):
     sum_percent: float
     cum: int
     cum_percent: float
+    flat_error: float | None
+    cum_error: float | None
 
 class ProfileTablesFields(NamedTuple):
     functions: tuple[tuple[str, str, int, str], ...]

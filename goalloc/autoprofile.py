@@ -14,7 +14,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from threading import Event, Thread
     from types import FrameType
     from typing import TypeVar
@@ -109,6 +109,7 @@ class _Writer:
         self._lock = RLock()
         self._path = ""
         self._owner = 0  # whose file is _path itself
+        self._silent = 0  # the process that writes none
         self._every: float | None = None
         self._by_signal = 0  # files written so far
         self._signalled = False  # one is to be written
@@ -117,8 +118,12 @@ class _Writer:
         self._failed = False
         self._hooked = False
 
-    def start(self, path: str, owner: int, every: float | None, signum: int | None) -> None:
+    def start(
+        self, path: str, owner: int, every: float | None, signum: int | None, silent: bool = False
+    ) -> None:
+        """silent: only forks of this process write."""
         self._stop_thread()
+        self._silent = os.getpid() if silent else 0
         self._path, self._owner, self._every = os.path.abspath(path), owner, every
         self._hook_into_process()
         if signum is not None:
@@ -174,6 +179,8 @@ class _Writer:
 
     def write(self, path: str) -> None:
         """Says once on stderr if it can't: the program goes on either way."""
+        if os.getpid() == self._silent:
+            return
         try:
             with self._lock:
                 write(path)
@@ -294,10 +301,12 @@ def start(path: str, *, every: float | None = None, signum: int | None = None) -
 def start_from(settings: Mapping[str, str]) -> None:
     """The same, as environment() has put it down or a user has; nothing if there is no path.
 
-    What is not well formed is one line on stderr, and does without.
+    What is not well formed is one line on stderr, and does without.  A helper of multiprocessing is
+    not the program: its resource tracker writes nothing, and of its fork server only what it forks.
     """
     path = settings.get(PATH)
-    if not path:
+    helper = _helper(sys.orig_argv)
+    if not path or helper == "resource_tracker":
         return
     owner = settings.get(PID, "")
     _writer.start(
@@ -305,9 +314,17 @@ def start_from(settings: Mapping[str, str]) -> None:
         int(owner) if owner.isdecimal() else 0,
         _setting(settings, EVERY, parse_every),
         _setting(settings, SIGNAL, parse_signal),
+        silent=helper == "forkserver",
     )
     if not owner:  # else environment() has looked, for all processes that it is told to
         _writer.check()
+
+
+def _helper(command: Sequence[str]) -> str:
+    """Which module of multiprocessing this interpreter was started to serve; mostly ''."""
+    code = next((word for word in command[1:] if word.startswith("from multiprocessing.")), "")
+    module, _, rest = code.removeprefix("from multiprocessing.").partition(" ")
+    return module if rest.startswith("import main") else ""
 
 
 def _setting(settings: Mapping[str, str], name: str, parse: Callable[[str], _T]) -> _T | None:

@@ -29,11 +29,16 @@ _HEAP_VIEWS: dict[str, Callable[[], object]] = {
 }
 
 
+_installed = False  # by %load_ext
+
+
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext goalloc`: puts goalloc in place, if it isn't yet, and adds the magics."""
+    global _installed
     already = hooks.mode()
     try:
         mode = already or hooks.install()
+        _installed = already is None
         seen = "all blocks" if mode == "launch" else "blocks from now on"
         print(f"goalloc {__version__} in {mode} mode: it sees {seen}.  Try %%goalloc? and %goalloc?")
     except InstallError as error:
@@ -48,9 +53,18 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Takes the magics away; goalloc stays in place."""
+    """`%unload_ext goalloc`: takes the magics away, and goalloc if %load_ext has put it in place."""
+    global _installed
     for kind in shell.magics_manager.magics.values():
         kind.pop("goalloc", None)
+    if not _installed:
+        mode = hooks.mode()
+        stays = f"; it stays in {mode} mode, which %load_ext found it in" if mode else ""
+        print(f"goalloc: %goalloc and %%goalloc are gone{stays}")
+        return
+    _installed = False
+    hooks.uninstall()
+    print("goalloc: %goalloc and %%goalloc are gone, and new blocks come from Python's own allocator again")
 
 
 class _Shown:
@@ -60,17 +74,17 @@ class _Shown:
         self._measured = measured
         self._view: _View = options.view
         self._n: int = options.top
-        self._index: str = options.index
+        self._value: str = options.value
 
     def _repr_html_(self) -> str:
-        return self._measured.to_html(self._view, self._n, self._index)
+        return self._measured.to_html(self._view, self._n, self._value)
 
     def __repr__(self) -> str:
         parts = [str(self._measured)]
         if self._view in ("top", "all"):
-            parts.append(str(self._measured.top(self._n, index=self._index)))
+            parts.append(str(self._measured.top(self._n, value=self._value)))
         if self._view in ("tree", "flame"):
-            parts.append(str(self._measured.tree(self._index)))
+            parts.append(str(self._measured.tree(self._value)))
         return "\n".join(parts)
 
 
@@ -91,7 +105,7 @@ def _cell_parser() -> argparse.ArgumentParser:
         "-n", "--top", type=_rows, default=10, metavar="N", help="rows of the table (default: %(default)s)"
     )
     parser.add_argument(
-        "-i", "--index", choices=VALUES, default="alloc_space", metavar="VALUE",
+        "--value", choices=VALUES, default="alloc_space", metavar="VALUE",
         help=f"what is shown: one of {', '.join(VALUES)} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="NAME", help="variable to keep the CodeProfile in")

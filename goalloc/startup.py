@@ -25,18 +25,25 @@ def launched(children: bool) -> None:
             os.environ.pop(name, None)
 
 
+_YES = ("1", "yes", "true", "on")
+_NO = ("0", "no", "false", "off")
 _begun = False
 
 
-def enabled() -> None:
+def enabled(asked: str) -> None:
     """In an environment with `goalloc enable`, when GOALLOC=1: import mode, from the start.
 
+    asked: what GOALLOC is; a yes or no in other words will do, and others are told.
     site processes a .pth file twice in virtual environments before 3.14; the second time is empty.
     """
     global _begun
     if _begun:
         return
     _begun = True
+    if asked.lower() not in _YES:
+        if asked.lower() not in _NO:
+            print(f"goalloc: warning: GOALLOC is 1 or 0, not {asked!r}: taken as 0", file=sys.stderr)
+        return
     try:
         from . import autoprofile
         from .hooks import install, mode

@@ -19,7 +19,7 @@ PROFILE_CALLS = {
     "filter(max_size='x')": (lambda p: p.filter(max_size=[]), TypeError, r"max_size is a number of bytes: \[\]"),
     "filter(domain=1)": (lambda p: p.filter(domain=1), TypeError, "a domain, or several of them: 1"),
     "top(by='x')": (lambda p: p.top(by="x"), ValueError, "function, line, file, module"),
-    "top(index='x')": (lambda p: p.top(index="x"), ValueError, "no value 'x'; there are alloc_objects"),
+    "top(value='x')": (lambda p: p.top(value="x"), ValueError, "no value 'x'; there are alloc_objects"),
     "top(sort='x')": (lambda p: p.top(sort="x"), ValueError, "there are flat, cum"),
     "tree(1)": (lambda p: p.tree(1), ValueError, "no value 1"),
     "to_text('x')": (lambda p: p.tree().to_text("x"), TypeError, "a percentage of the whole: 'x'"),

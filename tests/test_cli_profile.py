@@ -229,6 +229,8 @@ def test_every_child_has_its_own_file(python, tmp_path, method, every):
     pid = result.stdout.split()[1]
     assert work_in(tmp_path / f"heap.{pid}.pb.gz") == WORK_BYTES
     assert work_in(tmp_path / "heap.pb.gz") == 0
+    # And no other: what multiprocessing starts for itself is not the program.
+    assert {p.name for p in tmp_path.glob("*.gz")} == {"heap.pb.gz", f"heap.{pid}.pb.gz"}
 
 
 @needs_launch
@@ -338,8 +340,8 @@ def said(capsys, *words):
 def test_top_is_that_of_the_profile(files, capsys):
     profile = goalloc.read_profile("a.pb.gz")
     assert said(capsys, "top", "a.pb.gz") == f"{profile.top()}\n"
-    words = ["top", "-n", "2", "--by", "file", "--cum", "--sample", "alloc_objects", "a.pb.gz"]
-    expected = profile.top(2, by="file", index="alloc_objects", sort="cum")
+    words = ["top", "-n", "2", "--by", "file", "--cum", "--value", "alloc_objects", "a.pb.gz"]
+    expected = profile.top(2, by="file", value="alloc_objects", sort="cum")
     assert said(capsys, *words) == f"{expected}\n"
 
 
@@ -350,8 +352,9 @@ def test_several_files_are_added_up(files, capsys):
 
 def test_tree(files, capsys):
     profile = goalloc.read_profile("a.pb.gz")
+    assert said(capsys, "tree", "--no-fold", "a.pb.gz") == f"{profile.tree(fold=False)}\n"
     expected = profile.tree("alloc_space", by="module")
-    assert said(capsys, "tree", "--sample", "alloc_space", "--by", "module", "a.pb.gz") == f"{expected}\n"
+    assert said(capsys, "tree", "--value", "alloc_space", "--by", "module", "a.pb.gz") == f"{expected}\n"
 
 
 def test_diff_is_of_the_second_to_the_first(files, capsys):
@@ -496,7 +499,7 @@ def test_output_to_stdout(files, capsys):
 
 
 def test_values_that_a_file_does_not_have(files, capsys):
-    assert main(["top", "--sample", "peak_space", "a.pb.gz"]) == 2
+    assert main(["top", "--value", "peak_space", "a.pb.gz"]) == 2
     assert "peak" in capsys.readouterr().err
 
 
@@ -507,10 +510,10 @@ def test_values_that_a_file_does_not_have(files, capsys):
         ["top", "-n", "0", "a.pb.gz"],
         ["top", "-n", "x", "a.pb.gz"],
         ["top", "--by", "colour", "a.pb.gz"],
-        ["tree", "--sample", "space", "a.pb.gz"],
+        ["tree", "--value", "space", "a.pb.gz"],
         ["diff", "a.pb.gz"],
         ["diff", "a.pb.gz", "b.pb.gz", "c.pb.gz"],
-        ["speedscope", "--sample", "inuse_space", "a.pb.gz"],
+        ["speedscope", "--value", "inuse_space", "a.pb.gz"],
     ],
 )
 def test_bad_arguments(files, words, capsys):

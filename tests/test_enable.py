@@ -43,6 +43,17 @@ def test_enabled_by_a_variable_only(inside):
 
 
 @needs_replaceable
+def test_a_yes_in_other_words_will_do_and_nonsense_is_told_once(inside):
+    inside("-m", "goalloc", "enable")
+    for asked, mode in (("yes", "import"), ("TRUE", "import"), ("off", "None"), ("No", "None")):
+        result = inside.result("-c", MODE, env={**HOME, "GOALLOC": asked})
+        assert (result.stdout, result.stderr) == (f"{mode}\n", ""), asked
+    result = inside.result("-c", MODE, env={**HOME, "GOALLOC": "2"})
+    assert (result.returncode, result.stdout) == (0, "None\n")
+    assert result.stderr == "goalloc: warning: GOALLOC is 1 or 0, not '2': taken as 0\n"
+
+
+@needs_replaceable
 def test_the_doctor_says_whether_it_is_in_force(inside):
     told = []
     for command in ("doctor", "enable", "doctor", "disable", "doctor"):

@@ -142,9 +142,9 @@ def test_a_page_of_hostile_names(tmp_path):
 
 
 def test_it_starts_with_the_value_that_was_asked_for(profile):
-    assert profile.flamegraph("alloc_objects").data()["index"] == "alloc_objects"
+    assert profile.flamegraph("alloc_objects").data()["value"] == "alloc_objects"
     data = profile.flamegraph("peak_space", title="My job").data()
-    assert data["index"] == "peak_space"
+    assert data["value"] == "peak_space"
     assert "<title>My job</title>" in profile.flamegraph(title="My job").to_html()
 
 

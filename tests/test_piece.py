@@ -332,8 +332,16 @@ result, told, texts, pages = cell("%%goalloc -o none\\n1 + 1")
 assert type(result.error_in_exec).__name__ == "UsageError" and not texts, (result, texts)
 assert "goalloc.install()" in str(result.error_in_exec) and "none" not in shell.user_ns
 goalloc.install()
-assert cell("%unload_ext goalloc")[0].success
-assert "goalloc" not in shell.magics_manager.magics["cell"]
+result, told, *_ = cell("%unload_ext goalloc")
+assert result.success and "Python's own allocator again" in told, told
+assert "goalloc" not in shell.magics_manager.magics["cell"] and goalloc.mode() is None
+cell("%load_ext goalloc")
+assert goalloc.mode() == "import" and cell("%%goalloc -v none\\n1 + 1")[0].success
+cell("%unload_ext goalloc")
+goalloc.install()
+cell("%load_ext goalloc")
+result, told, *_ = cell("%unload_ext goalloc")
+assert "stays in import mode" in told and goalloc.mode() == "import", told
 '''
     )
 

@@ -95,7 +95,7 @@ def test_total_is_the_sum_over_the_samples(profile):
 def test_names_that_are_wrong_are_told(profile):
     for call in (
         lambda: profile.total("live"),
-        lambda: profile.top(index="bytes"),
+        lambda: profile.top(value="bytes"),
         lambda: profile.tree("x"),
         lambda: profile.flamegraph("x"),
         lambda: profile.to_collapsed("x"),
@@ -133,7 +133,7 @@ KEYS = {
 @pytest.mark.parametrize("by", KEYS)
 @pytest.mark.parametrize("index", VALUES)
 def test_top_is_what_a_sum_by_hand_gives(profile, by, index):
-    top = profile.top(None, by=by, index=index)
+    top = profile.top(None, by=by, value=index)
     assert {row.name: (row.flat, row.cum) for row in top} == by_hand(profile, KEYS[by], index)
     flats = [row.flat for row in top]
     assert flats == sorted(flats, reverse=True) and sum(flats) == top.total
@@ -141,7 +141,7 @@ def test_top_is_what_a_sum_by_hand_gives(profile, by, index):
 
 
 def test_recursion_counts_once(profile):
-    rows = {row.name: row for row in profile.top(None, index="alloc_objects")}
+    rows = {row.name: row for row in profile.top(None, value="alloc_objects")}
     recursive = sum(
         s.alloc_objects for s in profile.samples if "main" in {f.function for f in s.stack}
     )
@@ -155,9 +155,11 @@ def test_top_prints_as_pprof_does(profile):
         "9.3 MiB (bytes in use), estimated from a sample every 512.0 KiB, by function; "
         "4 more not shown"
     )
-    assert head == "   flat  flat %  sum %      cum  cum %"
+    assert head == "    flat  flat %  sum %       cum  cum %"
+    *rows, legend = rows
     assert [row.split()[-1] for row in rows] == ["json.decoder.JSONDecoder.decode", "frame>"]
-    assert rows[0].startswith("7.5 MiB   80.8%  80.8%  7.5 MiB  80.8%  json")
+    assert rows[0].startswith(" 7.5 MiB   80.8%  80.8%   7.5 MiB  80.8%  json")
+    assert rows[1].startswith("~1.0 MiB") and legend.startswith("~ ")
     assert len({row.index("%") for row in rows}) == 1
 
 
@@ -167,9 +169,9 @@ def test_top_by_cum(profile):
 
 
 def test_top_as_data_and_as_html(profile):
-    top = profile.top(1, index="alloc_objects")
+    top = profile.top(1, value="alloc_objects")
     data = json.loads(json.dumps(top.as_dict()))
-    assert data["index"] == "alloc_objects" and data["hidden"] == 6
+    assert data["value"] == "alloc_objects" and data["hidden"] == 6
     assert data["rows"][0]["name"] == top[0].name == "main.walk.<locals>.<lambda>"
     html = top._repr_html_()
     assert "main.walk.&lt;locals&gt;.&lt;lambda&gt;" in html and "<lambda>" not in html

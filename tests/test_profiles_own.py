@@ -52,7 +52,7 @@ def test_every_display_says_what_is_left_out():
     for index, amount in shown.items():
         told = f"; {amount} of goalloc's own left out"
         for text in (
-            str(p.top(index=index)), p.top(index=index)._repr_html_().replace("&#x27;", "'"),
+            str(p.top(value=index)), p.top(value=index)._repr_html_().replace("&#x27;", "'"),
             str(p.tree(index)), p.flamegraph(index).data()["notes"][0],
         ):  # fmt: skip
             assert told in text, index

@@ -130,7 +130,7 @@ def test_without_the_peak_it_is_told_that_it_is_not_known(profile):
     back = HeapProfile.from_pprof(profile.to_pprof())
     assert [s[:8] for s in back.samples] == [s[:8] for s in profile.samples]
     assert {s.peak_space for s in back.samples} == {None}
-    for call in (lambda: back.top(index="peak_space"), lambda: back.to_pprof(peak=True)):
+    for call in (lambda: back.top(value="peak_space"), lambda: back.to_pprof(peak=True)):
         with pytest.raises(ValueError, match="does not tell what was in use at the peak"):
             call()
     assert "peak" not in back.flamegraph().data()["own"]
@@ -211,7 +211,7 @@ def files(profile, tmp_path):
 def test_pprof_top_has_our_numbers(files, profile, index):
     text = pprof("-top", "-unit=B", f"-sample_index={index}", "heap.pb.gz", folder=files)
     assert f"Type: {index}" in text
-    assert table(text) == ours(profile, index=index)
+    assert table(text) == ours(profile, value=index)
 
 
 @needs_go
@@ -221,7 +221,7 @@ def test_pprof_shows_what_is_in_use_first(files, profile):
         assert "File: main.py" in text and "Type: inuse_space" in text
         assert table(text) == ours(profile)
     text = pprof("-top", "-unit=B", "-sample_index=peak_space", "peak.pb.gz", folder=files)
-    assert table(text) == ours(profile, index="peak_space")
+    assert table(text) == ours(profile, value="peak_space")
 
 
 @needs_go

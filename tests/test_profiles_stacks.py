@@ -53,7 +53,7 @@ print(json.dumps({
     "worker": numbers(big.filter(thread="^filler-7$")),
     "method": numbers(big.filter(function=r"Worker\\.fill$")),
     "lists": numbers(p.filter(function="^keep$", domain="mem")),
-    "names": [row.name for row in big.top(2, index="alloc_space")],
+    "names": [row.name for row in big.top(2, value="alloc_space")],
     "stack": [f.function for f in big.filter(function="Worker").samples[0].stack],
     "lines": [s.stack[0].line for s in big.filter(function="^keep$").samples],
     "first_line": keep.__code__.co_firstlineno,

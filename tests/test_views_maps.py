@@ -153,7 +153,10 @@ def test_a_worn_arena_of_many_sizes_is_bounded(heap, seed):
 
 def test_text_of_an_arena(heap, seed):
     m = wear(heap, seed, 700).snapshot().arena_map()
-    rows = re.findall(r"^ *\+[\d.]+ MiB \|(.{64})\|$", str(m), re.M)
+    rows = []
+    shown = r"^ *\+[\d.]+ MiB \|(.{64})\|(?: and (\d+) more lines of these)?$"
+    for signs, more in re.findall(shown, str(m), re.M):
+        rows += [signs] * (1 + int(more or 0))
     assert rows and len(set("".join(rows)) - set("░▒▓█■≡· ")) == 0
     assert "■" in str(m) and "given back inside spans" in str(m)
     end = max(s.end for s in m.spans) - m.arena.start
@@ -164,6 +167,20 @@ def test_text_of_an_arena(heap, seed):
             assert sign == (" " if span.scavenged else "·")
         elif span.size_class == 0:
             assert sign == "■"
+
+
+def test_lines_of_nothing_are_one_in_text():
+    with goalloc.Heap() as heap:
+        blocks = [heap.malloc(1 << 20) for _ in range(20)]
+        full = str(heap.snapshot().arena_map()).splitlines()
+        for p in blocks[1:-1]:
+            heap.free(p)
+        less = str(heap.snapshot().arena_map()).splitlines()
+        (line,) = (line for line in less if "more lines of these" in line)
+        assert re.fullmatch(r" +\+1(\.\d)? MiB \|([· ])\2{63}\| and \d+ more lines of these", line)
+        count = int(re.search(r"and (\d+) more", line)[1])
+        assert count > 10 and len(full) - len(less) >= count - 1
+        assert not any("more lines" in line for line in full)  # what is used is never folded
 
 
 def test_several_arenas_and_a_span_across_them():

@@ -30,12 +30,13 @@ def start():
     import os
     import sys
 
-    if os.environ.get("GOALLOC") == "1" and not sys.flags.ignore_environment:
+    asked = os.environ.get("GOALLOC", "")
+    if asked not in ("", "0") and not sys.flags.ignore_environment:
         try:
             from goalloc.startup import enabled
         except ImportError:
             return
-        enabled()
+        enabled(asked)
 '''
 )
 _PTH = _MARK + f"import {_NAME}; {_NAME}.start()\n"

@@ -54,17 +54,22 @@ def _add(
         )
     if name not in ("speedscope", "pprof", "stats"):
         parser.add_argument(
-            "--sample", choices=VALUES, default="inuse_space", metavar="VALUE", dest="index",
+            "--value", choices=VALUES, default="inuse_space", metavar="VALUE",
             help=f"one of {', '.join(VALUES)} (default: %(default)s)",
         )  # fmt: skip
     if name in ("top", "diff"):
         parser.add_argument("-n", type=_count, default=20, help="rows (default: %(default)s)")
-        parser.add_argument("--by", choices=_BY, default="function")
+        _add_by(parser)
         parser.add_argument(
             "--cum", action="store_true", help="sort by what a row and all that it called did"
         )
     if name == "tree":
-        parser.add_argument("--by", choices=_BY, default="function")
+        _add_by(parser)
+    if name in ("tree", "flamegraph"):
+        parser.add_argument(
+            "--no-fold", action="store_false", dest="fold",
+            help="show every frame: else what imports modules, starts programs and runs cells is one line",
+        )  # fmt: skip
     if name in ("flamegraph", "speedscope", "pprof"):
         parser.add_argument(
             "-o", metavar="OUT", dest="output",
@@ -75,6 +80,12 @@ def _add(
         parser.add_argument(
             "--peak", action="store_true", help="with the values at the peak, besides Go's four"
         )
+
+
+def _add_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--by", choices=_BY, default="function", help="what a row is (default: %(default)s)"
+    )
 
 
 def _count(text: str) -> int:
@@ -129,10 +140,10 @@ def _stdin_once(paths: Sequence[str]) -> None:
         raise CommandError("standard input can be read only once", _BAD_FILE)
 
 
-def _checked(profile: HeapProfile, index: str) -> None:
+def _checked(profile: HeapProfile, value: str) -> None:
     """pprof files need not have values at the peak."""
     try:
-        profile.values(index)
+        profile.values(value)
     except ValueError as error:
         raise CommandError(str(error), _BAD_FILE) from None
 
@@ -197,31 +208,33 @@ def top(args: argparse.Namespace) -> int:
 
 
 def _print_top(profile: HeapProfile, args: argparse.Namespace) -> int:
-    _checked(profile, args.index)
+    _checked(profile, args.value)
     with progress("summing up"):
-        table = profile.top(args.n, by=args.by, index=args.index, sort="cum" if args.cum else "flat")
+        table = profile.top(args.n, by=args.by, value=args.value, sort="cum" if args.cum else "flat")
     print(table)
     return 0
 
 
 def tree(args: argparse.Namespace) -> int:
     profile = _read_all(args.files)
-    _checked(profile, args.index)
+    _checked(profile, args.value)
     with progress("summing up"):
-        text = str(profile.tree(args.index, by=args.by))
+        text = str(profile.tree(args.value, by=args.by, fold=args.fold))
     print(text)
     return 0
 
 
 def flamegraph(args: argparse.Namespace) -> int:
     path = _output(args, ".html")
-    return _draw(_read_all(args.files), path, args)
+    return _draw(_read_all(args.files), path, args, args.fold)
 
 
-def _draw(profile: HeapProfile, path: str, args: argparse.Namespace) -> int:
-    _checked(profile, args.index)
+def _draw(
+    profile: HeapProfile, path: str, args: argparse.Namespace, fold: bool = True
+) -> int:
+    _checked(profile, args.value)
     with progress("drawing"):
-        page = profile.flamegraph(args.index).to_html()
+        page = profile.flamegraph(args.value, fold=fold).to_html()
     _save(path, page)
     return 0
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--stats": "print statistics to stderr when it exits",
-    "--no-children": "let its child Pythons have the ordinary allocator",
+    "--no-children": "let Pythons that it starts have the ordinary allocator; its forks stay on goalloc",
 }
 VALUES = {
     "--profile": ("FILE", "write a heap profile there when it ends; children add their pid"),

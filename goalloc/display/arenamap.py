@@ -217,10 +217,12 @@ def arena_map_text(m: ArenaMap) -> str:
     for page, span, part in m.pages():
         cells.setdefault(page // each, []).append((span, part))
     lines = [_caption(m)]
-    for start in range(0, rows * _COLUMNS // each, _WIDTH):
-        signs = "".join(_sign(cells.get(i, [])) for i in range(start, start + _WIDTH))
-        offset = start * each * PAGE_SIZE / (1 << 20)
-        lines.append(f"{f'+{offset:g} MiB':>10} |{signs}|")
+    starts = range(0, rows * _COLUMNS // each, _WIDTH)
+    signs = ["".join(_sign(cells.get(i, [])) for i in range(at, at + _WIDTH)) for at in starts]
+    for first, count in _alike(signs):
+        offset = starts[first] * each * PAGE_SIZE / (1 << 20)
+        more = f" and {count - 1} more lines of these" if count > 1 else ""
+        lines.append(f"{f'+{offset:g} MiB':>10} |{signs[first]}|{more}")
     lines.append(
         f"a sign is {each * PAGE_SIZE // 1024} KiB: ░▒▓█ slots, by fullness; ■ large; ≡ stacks; "
         "· free; blank: given back, or unused"
@@ -233,6 +235,16 @@ def arena_map_text(m: ArenaMap) -> str:
     if inside:
         held.append(f"given back inside spans: {human(inside)}")
     return "\n".join([*lines, "; ".join(held)])
+
+
+def _alike(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """(first, how many) of each run of equal lines in which nothing is in use; of others each."""
+    first = 0
+    for i in range(1, len(lines) + 1):
+        used = lines[first].strip(_SIGNS[FREE] + _SIGNS[RELEASED])
+        if i == len(lines) or used or lines[i] != lines[first]:
+            yield first, i - first
+            first = i
 
 
 def _sign(pages: list[tuple[Span, float]]) -> str:

@@ -48,7 +48,7 @@ color:inherit;background:none}
 .goalloc th,.goalloc td{border:0;padding:2px 9px;text-align:right;white-space:pre;
 vertical-align:middle;max-width:none;color:inherit;background:none}
 .goalloc th{border-bottom:1px solid var(--ga-line);font-weight:600;color:var(--ga-dim)}
-.goalloc td.l,.goalloc th.l{text-align:left}.goalloc td.d{color:var(--ga-dim)}
+.goalloc td.l,.goalloc th.l{text-align:left}.goalloc td.d,.goalloc td .r{color:var(--ga-dim)}
 .goalloc tr.t td{font-weight:600}
 .goalloc td svg{width:auto;max-width:none;display:inline-block;vertical-align:middle}
 .goalloc .key{display:flex;flex-wrap:wrap;gap:3px 16px;margin:4px 0 8px;font-size:12px}

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 _SPEEDSCOPE = "https://www.speedscope.app/file-format-schema.json"
 
 
-def collapsed(profile: HeapProfile, index: str, by: str) -> str:
+def collapsed(profile: HeapProfile, value: str, by: str) -> str:
     groups = group(profile, by)
     names = [name.replace(";", ",") for name in groups.names]  # it parts the frames of a line
     sums: dict[str, int] = {}
-    for stack, value in zip(profile._tables.stacks, profile._by_stack(index)):
-        if value:
+    for stack, amount in zip(profile._tables.stacks, profile._by_stack(value)):
+        if amount:
             line = ";".join([names[groups.of_location[loc]] for loc in reversed(stack)])
-            sums[line] = sums.get(line, 0) + value
-    return "".join(f"{line} {value}\n" for line, value in sums.items())
+            sums[line] = sums.get(line, 0) + amount
+    return "".join(f"{line} {amount}\n" for line, amount in sums.items())
 
 
 def speedscope(profile: HeapProfile, name: str) -> dict[str, Any]:
@@ -43,16 +43,16 @@ def speedscope(profile: HeapProfile, name: str) -> dict[str, Any]:
     known.sort(key=lambda v: v != "inuse_space")
     paths = [stack[::-1] for stack in profile._tables.stacks]
     profiles = []
-    for index in known:
-        values = profile._by_stack(index)
+    for value in known:
+        values = profile._by_stack(value)
         signs = {" grown": 1, " shrunk": -1} if profile.is_diff else {"": 1}
         for suffix, sign in signs.items():
             kept = [(i, v * sign) for i, v in enumerate(values) if v * sign > 0]
             profiles.append(
                 {
                     "type": "sampled",
-                    "name": index + suffix,
-                    "unit": "bytes" if index.endswith("space") else "none",
+                    "name": value + suffix,
+                    "unit": "bytes" if value.endswith("space") else "none",
                     "startValue": 0,
                     "endValue": sum(v for _, v in kept),
                     "samples": [paths[i] for i, _ in kept],
@@ -85,8 +85,8 @@ def dataframe(profile: HeapProfile) -> _DataFrame:
         "domain": [DOMAINS[domain] for domain in domains],
         "thread": [str(tables.threads[thread]) for thread in threads],
     }
-    for index in VALUES:
-        if profile.about.has_peak or not index.startswith("peak"):
-            columns[index] = list(profile.values(index))
+    for value in VALUES:
+        if profile.about.has_peak or not value.startswith("peak"):
+            columns[value] = list(profile.values(value))
     columns["stack"] = [paths[stack] for stack in stacks]
     return make(columns)

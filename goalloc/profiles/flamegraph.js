@@ -28,7 +28,7 @@ function goallocFlame(root, data, chosen) {
   const count = data.parents.length;
   const depth = new Int32Array(count);
   for (let i = 1; i < count; i++) depth[i] = depth[data.parents[i]] + 1;
-  const [kind, unit] = data.index.split("_");
+  const [kind, unit] = data.value.split("_");
   const state = { kind, unit, zoom: 0, focus: 0, query: "", ...chosen?.state };
   const cache = {};
   let drawn = new Map(); // node -> its <g>

@@ -13,6 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..arguments import text
+from .folding import is_folded
 from .tables import COUNTS
 from .tree import CallTrie, added_up, call_trie, own_values
 from .values import printable, sampled
@@ -60,10 +61,17 @@ class FlameGraph:
     in blocks; a click or Enter zooms, / searches.  In a difference red has grown, blue has shrunk.
     """
 
-    def __init__(self, profile: HeapProfile, index: str = "inuse_space", title: str = "") -> None:
-        profile.values(index)  # a name that is wrong is told at once
+    def __init__(
+        self,
+        profile: HeapProfile,
+        value: str = "inuse_space",
+        title: str = "",
+        fold: bool = True,
+    ) -> None:
+        profile.values(value)  # a name that is wrong is told at once
         self._profile = profile
-        self._index = index
+        self._value = value
+        self._fold = fold
         self._title = text(title, "a title, as text") or _title(profile)
 
     def to_html(self) -> str:
@@ -79,7 +87,7 @@ class FlameGraph:
     def data(self) -> dict[str, Any]:
         """What is drawn, ready for JSON: nodes as columns, and the names that these refer to."""
         profile = self._profile
-        trie = call_trie(profile, "function")
+        trie = call_trie(profile, "function", self._fold)
         drawn = _largest(profile, trie)
         # Only what is drawn is named: a part of a profile has the names of the whole.
         used = sorted({group for group in drawn.groups if group < len(trie.groups.names)})
@@ -87,10 +95,10 @@ class FlameGraph:
         place = {group: i for i, group in enumerate(every)}
         frames = [trie.groups.frames[group] for group in used]
         files = [trie.groups.files[group] for group in used]
-        modules = sorted({frame.module for frame in frames})
+        modules = sorted({frame.module for frame in frames if not is_folded(frame)})
         hues = {module: number for number, module in enumerate(modules)}
         rate = sampled(profile.rate, profile.about.mixed_rates)
-        notes = [f"{rate}; {len(profile):,} samples{profile._left_out(self._index)}"]
+        notes = [f"{rate}; {len(profile):,} samples{profile._left_out(self._value)}"]
         notes += profile.warnings()
         if profile.is_diff:
             notes.insert(0, "red has grown, blue has shrunk, the darker the more of it")
@@ -98,13 +106,13 @@ class FlameGraph:
             notes.append(f"{drawn.left_out:,} calls too small to draw are summed up as (smaller)")
         return {
             "title": self._title,
-            "index": self._index,
+            "value": self._value,
             "diff": profile.is_diff,
             "base": profile._base(),
             "names": [*(trie.groups.names[group] for group in used), "all", "(smaller)"],
             "shorts": [*map(_short, frames, files), "all", "(smaller)"],
             "places": [*map(_place, frames, files), "", ""],
-            "hues": [*(hues[frame.module] for frame in frames), -1, -1],
+            "hues": [*(hues.get(frame.module, -1) for frame in frames), -1, -1],
             "parents": drawn.parents,
             "groups": [place[group] for group in drawn.groups],
             "own": drawn.own,
@@ -128,10 +136,10 @@ class FlameGraph:
         )
 
     def __str__(self) -> str:
-        return f"{self._title}\n{self._profile.tree(self._index)}"
+        return f"{self._title}\n{self._profile.tree(self._value, fold=self._fold)}"
 
     def __repr__(self) -> str:
-        return f"<FlameGraph: {self._title}, {self._index}>"
+        return f"<FlameGraph: {self._title}, {self._value}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("..." if cycle else str(self))

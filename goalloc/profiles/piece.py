@@ -100,14 +100,18 @@ class CodeProfile:
             raise RuntimeError("the profile is there when the block has ended")
         return self._profile
 
-    def top(self, n: int | None = 20, by: _By = "function", index: str = "alloc_space") -> Top:
-        return self.profile.top(n, by, index)
+    def top(self, n: int | None = 20, by: _By = "function", value: str = "alloc_space") -> Top:
+        return self.profile.top(n, by, value)
 
-    def tree(self, index: str = "alloc_space", by: _By = "function") -> Tree:
-        return self.profile.tree(index, by)
+    def tree(
+        self, value: str = "alloc_space", by: _By = "function", *, fold: bool = True
+    ) -> Tree:
+        return self.profile.tree(value, by, fold=fold)
 
-    def flamegraph(self, index: str = "alloc_space", title: str = "") -> FlameGraph:
-        return self.profile.flamegraph(index, title or "What it allocated")
+    def flamegraph(
+        self, value: str = "alloc_space", title: str = "", *, fold: bool = True
+    ) -> FlameGraph:
+        return self.profile.flamegraph(value, title or "What it allocated", fold=fold)
 
     def as_dict(self) -> dict[str, Any]:
         """Figures and profile, ready for JSON."""
@@ -152,7 +156,7 @@ class CodeProfile:
     def _repr_html_(self) -> str:
         return self.to_html("all")
 
-    def to_html(self, view: _View = "all", n: int | None = 10, index: str = "alloc_space") -> str:
+    def to_html(self, view: _View = "all", n: int | None = 10, value: str = "alloc_space") -> str:
         """The figures, and below them 'top', 'tree', 'flame', 'all' (top and flame) or 'none'."""
         from ..display import svg
 
@@ -162,11 +166,11 @@ class CodeProfile:
         notes = [svg.note(text) for text in self.profile.warnings()]
         parts = [svg.frame(svg.heading("This code", "· " + self._heading()), grid, *notes)]
         if view in ("top", "all"):
-            parts.append(self.top(n, index=index)._repr_html_())
+            parts.append(self.top(n, value=value)._repr_html_())
         if view == "tree":
-            parts.append(self.tree(index)._repr_html_())
+            parts.append(self.tree(value)._repr_html_())
         if view in ("flame", "all"):
-            parts.append(self.flamegraph(index)._repr_html_())
+            parts.append(self.flamegraph(value)._repr_html_())
         return "".join(parts)
 
 

@@ -6,7 +6,7 @@ from .._records import AboutFields, Record
 from ..display.cells import shown_file
 from ..display.pretty import show_text
 from .records import DOMAINS, VALUES, Frame, Sample
-from .tables import COUNTS, Tables, tables_from_core
+from .tables import COUNTS, Tables, tables_from_core, variance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class About(Record, AboutFields):
 class HeapProfile:
     """Which code allocated what, and what of it is in use.  Frozen; pickles.
 
-    All values are estimates from samples, unless the rate is 1.  Where a method takes `index`, it
+    All values are estimates from samples, unless the rate is 1.  Where a method takes `value`, it
     is one of VALUES: 'inuse_space' (the default; bytes), 'inuse_objects', 'alloc_*' (all that was
     ever allocated), 'peak_*' (in use when the most was) and 'temporary_*' (allocated and freed).
     """
@@ -139,77 +139,96 @@ class HeapProfile:
             frames.append(Frame(name, filename, line, module, first_line))
         return frames
 
-    def values(self, index: str = "inuse_space") -> Sequence[int]:
+    def values(self, value: str = "inuse_space") -> Sequence[int]:
         """That value of each sample, in the order of .samples."""
-        if index not in VALUES:
-            raise ValueError(f"no value {index!r}; there are {', '.join(VALUES)}")
-        if index.startswith("peak") and not self.about.has_peak:
+        if value not in VALUES:
+            raise ValueError(f"no value {value!r}; there are {', '.join(VALUES)}")
+        if value.startswith("peak") and not self.about.has_peak:
             raise ValueError("this profile does not tell what was in use at the peak")
-        kind, _, unit = index.partition("_")
+        kind, _, unit = value.partition("_")
         counts = dict(zip(COUNTS, self._tables.counts))
         if kind == "temporary":
             pairs = zip(counts[f"alloc_{unit}"], counts[f"inuse_{unit}"])
             return [alloc - inuse for alloc, inuse in pairs]
-        return counts[index]
+        return counts[value]
 
-    def total(self, index: str = "inuse_space") -> int:
+    def total(self, value: str = "inuse_space") -> int:
         """The sum of a value over all samples."""
-        return sum(self.values(index))
+        return sum(self.values(value))
 
     def _base(self) -> dict[str, int]:
         """Of a difference: the sums of what was subtracted, by the name of the value."""
         return _by_name(self.about.base)
 
-    def _left_out(self, index: str) -> str:
+    def _left_out(self, value: str) -> str:
         """What to add to the heading of a display that shows this value; mostly ''."""
         from .values import shown
 
-        nbytes = _by_name(self.about.left_out).get(index)
-        return f"; {shown(nbytes, index, self.is_diff)} of goalloc's own left out" if nbytes else ""
+        nbytes = _by_name(self.about.left_out).get(value)
+        return f"; {shown(nbytes, value, self.is_diff)} of goalloc's own left out" if nbytes else ""
 
     def _shown_files(self) -> list[str]:
         """The file of each location as displays have it."""
         functions, cells = self._tables.functions, dict(self.about.cells)
         return [shown_file(functions[function][1], cells) for function, _ in self._tables.locations]
 
-    def _whole(self, index: str) -> int:
+    def _whole(self, value: str) -> int:
         """What percentages are of: as in pprof, of the base if this is a difference."""
-        return self._base().get(index) or sum(map(abs, self.values(index)))
+        return self._base().get(value) or sum(map(abs, self.values(value)))
 
-    def _by_stack(self, index: str) -> list[int]:
+    def _by_stack(self, value: str) -> list[int]:
         """That value of each stack of the tables."""
         sums = [0] * len(self._tables.stacks)
-        for stack, value in zip(self._tables.keys[0], self.values(index)):
-            sums[stack] += value
+        for stack, amount in zip(self._tables.keys[0], self.values(value)):
+            sums[stack] += amount
         return sums
+
+    def _variances(self, value: str) -> list[float] | None:
+        """Of that value of each stack; None where the rates of the samples are not known."""
+        if self.about.mixed_rates:
+            return None
+        kind, _, unit = value.partition("_")
+        objects, space = (self.values(f"{kind}_{unit}") for unit in ("objects", "space"))
+        variances = [0.0] * len(self._tables.stacks)
+        for stack, n, nbytes in zip(self._tables.keys[0], objects, space):
+            variances[stack] += variance(n, nbytes, self.rate, unit == "space")
+        return variances
 
     def top(
         self,
         n: int | None = 20,
         by: _By = "function",
-        index: str = "inuse_space",
+        value: str = "inuse_space",
         sort: Literal["flat", "cum"] = "flat",
     ) -> Top:
         """The n functions (lines, files, modules) with the most; None: all of them.
 
         flat is what they allocated themselves, cum what they and whatever they called did; one that
-        called itself counts once for a stack.  sum % runs down the flat ones, as in pprof.
+        called itself counts once for a stack.  sum % runs down the flat ones, as in pprof.  Shown with
+        ~ is what rests on very few samples (TopRow.flat_is_rough).
         """
         from .top import make_top
 
-        return make_top(self, n, by, index, sort)
+        return make_top(self, n, by, value, sort)
 
-    def tree(self, index: str = "inuse_space", by: _By = "function") -> Tree:
-        """The tree of calls, from the outermost frame down: own and total of each node."""
+    def tree(
+        self, value: str = "inuse_space", by: _By = "function", *, fold: bool = True
+    ) -> Tree:
+        """The tree of calls, from the outermost frame down: own and total of each node.
+
+        fold: what imports modules, starts programs and runs cells is one node, such as [import]
+        """
         from .tree import Tree
 
-        return Tree(self, index, by)
+        return Tree(self, value, by, fold)
 
-    def flamegraph(self, index: str = "inuse_space", title: str = "") -> FlameGraph:
-        """The tree of calls as a picture to zoom and search in: in a notebook, or .write(path)."""
+    def flamegraph(
+        self, value: str = "inuse_space", title: str = "", *, fold: bool = True
+    ) -> FlameGraph:
+        """tree() as a picture to zoom and search in: in a notebook, or .write(path)."""
         from .flamegraph import FlameGraph
 
-        return FlameGraph(self, index, title)
+        return FlameGraph(self, value, title, fold)
 
     def diff(self, base: HeapProfile) -> HeapProfile:
         """What has changed since base: self minus base, sample by sample."""
@@ -272,11 +291,11 @@ class HeapProfile:
 
         write_whole(path, self.to_pprof(peak=peak))
 
-    def to_collapsed(self, index: str = "inuse_space", by: _By = "function") -> str:
+    def to_collapsed(self, value: str = "inuse_space", by: _By = "function") -> str:
         """Lines of `outer;inner value`, as flamegraph.pl and many viewers take them."""
         from .export import collapsed
 
-        return collapsed(self, index, by)
+        return collapsed(self, value, by)
 
     def to_speedscope(self, name: str = "") -> dict[str, Any]:
         """A document for speedscope.app, ready for json.dump(): each value as a profile of its own.

@@ -65,6 +65,19 @@ def _scale(size: float, rate: int) -> float:
     return 1 / chance if chance else rate / size  # what it tends to, where a float can't tell
 
 
+def variance(objects: int, space: int, rate: int, of_bytes: bool) -> float:
+    """Of the estimate that so many blocks of one size are: the square of its standard error.
+
+    A block of b bytes is sampled with a chance of p, and then stands for 1/p; so each block that was
+    sampled adds (1 - p) / p**2 to the variance of the count, and b**2 times that to that of bytes.
+    """
+    if rate <= 1 or not objects or not space:
+        return 0.0
+    size = abs(space / objects)
+    scale = _scale(size, rate)
+    return float(abs(objects)) * (scale - 1) * (size * size if of_bytes else 1)
+
+
 def tables_from_core(raw: Mapping[str, Any], modules: Mapping[str, str]) -> Tables:
     """From what _core.profile_read() gives; `modules` names modules by file, as far as known."""
     names: dict[str, str] = {}

@@ -13,20 +13,48 @@ from .groups import group
 from .values import described, sampled, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, TypeVar
 
     from pandas import DataFrame as _DataFrame
 
+    from .groups import Groups
     from .profile import HeapProfile
+
+    _N = TypeVar("_N", int, float)
 
 _HEADINGS = ("flat", "flat %", "sum %", "cum", "cum %", "")
 
 
+# An estimate is marked when its standard error is more than this part of it: of small blocks that
+# is so with fewer than four samples.
+_ROUGH = 0.5
+_MARK = "~"
+_LEGEND = f"{_MARK} rests on very few samples: a rough figure"
+
+
 class TopRow(Record, TopRowFields):
-    """One of them: flat is its own, cum with all that it called; percentages are of the total."""
+    """One of them: flat is its own, cum with all that it called; percentages are of the total.
+
+    flat_error, cum_error   their standard errors, in the same unit: 0 where they are exact, None
+                            where that is not known, as of mixed sampling rates
+    """
 
     __slots__ = ()
+
+    @property
+    def flat_is_rough(self) -> bool:
+        """Whether it rests on so few samples that its standard error is more than half of it."""
+        return _is_rough(self.flat, self.flat_error)
+
+    @property
+    def cum_is_rough(self) -> bool:
+        """The same of cum."""
+        return _is_rough(self.cum, self.cum_error)
+
+
+def _is_rough(amount: int, error: float | None) -> bool:
+    return error is not None and error > _ROUGH * abs(amount) and amount != 0
 
 
 class _Heading(NamedTuple):
@@ -50,7 +78,7 @@ class Top:
         self._heading = heading
 
     @property
-    def index(self) -> str:
+    def value(self) -> str:
         return self._heading.value
 
     @property
@@ -75,7 +103,7 @@ class Top:
         """Ready for JSON."""
         heading = self._heading
         return {
-            "index": heading.value,
+            "value": heading.value,
             "by": heading.by,
             "rate": heading.rate,
             "total": heading.total,
@@ -92,14 +120,20 @@ class Top:
 
     def _cells(self) -> list[tuple[str, ...]]:
         """The rows as text, the name last."""
-        index, sign = self._heading.value, self._heading.is_diff
+        value, sign = self._heading.value, self._heading.is_diff
         return [
             (
-                shown(row.flat, index, sign), f"{row.flat_percent:.1f}%", f"{row.sum_percent:.1f}%",
-                shown(row.cum, index, sign), f"{row.cum_percent:.1f}%", row.name,
+                _MARK * row.flat_is_rough + shown(row.flat, value, sign),
+                f"{row.flat_percent:.1f}%", f"{row.sum_percent:.1f}%",
+                _MARK * row.cum_is_rough + shown(row.cum, value, sign),
+                f"{row.cum_percent:.1f}%", row.name,
             )
             for row in self._rows
         ]  # fmt: skip
+
+    def _legend(self) -> list[str]:
+        rough = any(row.flat_is_rough or row.cum_is_rough for row in self._rows)
+        return [_LEGEND] if rough else []
 
     def _summary(self) -> str:
         h = self._heading
@@ -115,7 +149,7 @@ class Top:
         lines = [self._summary(), *self._heading.warnings]
         if self._rows:
             lines += _name_flush_left(table(_HEADINGS, self._cells()), self._cells())
-        return "\n".join(lines)
+        return "\n".join(lines + self._legend())
 
     def __repr__(self) -> str:
         h = self._heading
@@ -129,16 +163,25 @@ class Top:
     def _repr_html_(self) -> str:
         heading = self._heading
         notes = [svg.note(text) for text in heading.warnings]
-        rows = [
-            [*cells, "" if heading.is_diff else self._bar(row), escape(name)]
-            for row, (*cells, name) in zip(self._rows, self._cells())
-        ]
+        rows = []
+        for row, (*cells, name) in zip(self._rows, self._cells()):
+            for i, rough, error in (
+                (0, row.flat_is_rough, row.flat_error), (3, row.cum_is_rough, row.cum_error)
+            ):  # fmt: skip
+                if rough:
+                    cells[i] = self._rough_cell(cells[i], error or 0.0)
+            rows.append([*cells, "" if heading.is_diff else self._bar(row), escape(name)])
         grid = svg.grid((*_HEADINGS[:-1], "", heading.by), rows, left=(5, 6)) if rows else ""
-        return svg.frame(svg.note(self._summary()), *notes, grid)
+        legend = [svg.note(text) for text in self._legend()]
+        return svg.frame(svg.note(self._summary()), *notes, grid, *legend)
+
+    def _rough_cell(self, text: str, error: float) -> str:
+        told = f"standard error: {shown(round(error), self.value)}"
+        return f'<span class="r" title="{told}">{text}</span>'
 
     def _bar(self, row: TopRow) -> str:
         """What a row is of the whole: its own, and what it called."""
-        flat, called = (shown(n, self.index) for n in (row.flat, row.cum - row.flat))
+        flat, called = (shown(n, self.value) for n in (row.flat, row.cum - row.flat))
         parts = [("c1", row.flat, f"own {flat}"), ("cf", row.cum - row.flat, f"called {called}")]
         return svg.bar(parts, self._heading.whole, width=120)
 
@@ -150,24 +193,18 @@ def _name_flush_left(text: str, cells: list[tuple[str, ...]]) -> list[str]:
     return [head] + [line[: len(line) - width] + row[-1] for line, row in zip(lines, cells)]
 
 
-def make_top(profile: HeapProfile, n: int | None, by: str, index: str, sort: str) -> Top:
+def make_top(profile: HeapProfile, n: int | None, by: str, value: str, sort: str) -> Top:
     if sort not in ("flat", "cum"):
         raise ValueError(f"cannot sort by {sort!r}; there are flat, cum")
     n = rows_wanted(n)
     groups = group(profile, by)
-    sums = profile._by_stack(index)
-    flat = [0] * len(groups.names)
-    cum = [0] * len(groups.names)
-    group_of = groups.of_location.__getitem__
-    for stack, value in zip(profile._tables.stacks, sums):
-        if value:
-            flat[group_of(stack[0])] += value
-            for g in set(map(group_of, stack)):
-                cum[g] += value
+    sums = profile._by_stack(value)
+    flat, cum = _summed(profile, groups, sums)
     keys = (flat, cum) if sort == "flat" else (cum, flat)
     some = [g for g in range(len(flat)) if flat[g] or cum[g]]
     some.sort(key=lambda g: (-abs(keys[0][g]), -abs(keys[1][g]), groups.names[g]))
-    whole = profile._whole(index)
+    errors = _errors(profile, groups, value)
+    whole = profile._whole(value)
     percent = 100 / whole if whole else 0.0
     rows = []
     running = 0
@@ -175,12 +212,38 @@ def make_top(profile: HeapProfile, n: int | None, by: str, index: str, sort: str
         running += flat[g]
         rows.append(
             TopRow(
-                groups.names[g],
-                flat[g], flat[g] * percent, running * percent, cum[g], cum[g] * percent,
+                groups.names[g], flat[g], flat[g] * percent, running * percent,
+                cum[g], cum[g] * percent, *errors(g),
             )
         )  # fmt: skip
     heading = _Heading(
-        index, by, profile.rate, profile.about.mixed_rates, sum(sums), whole, len(some) - len(rows), profile._left_out(index),
+        value, by, profile.rate, profile.about.mixed_rates, sum(sums), whole, len(some) - len(rows), profile._left_out(value),
         profile.is_diff, profile.warnings(),
     )  # fmt: skip
     return Top(rows, heading)
+
+
+def _summed(
+    profile: HeapProfile, groups: Groups, amounts: Sequence[_N]
+) -> tuple[list[_N], list[_N]]:
+    """Of each group what ends in it, and what goes through it, from what each stack has."""
+    flat: list[_N] = [0] * len(groups.names)
+    cum: list[_N] = [0] * len(groups.names)
+    group_of = groups.of_location.__getitem__
+    for stack, amount in zip(profile._tables.stacks, amounts):
+        if amount:
+            flat[group_of(stack[0])] += amount
+            for g in set(map(group_of, stack)):
+                cum[g] += amount
+    return flat, cum
+
+
+def _errors(
+    profile: HeapProfile, groups: Groups, value: str
+) -> Callable[[int], tuple[float | None, float | None]]:
+    """The standard errors of a group."""
+    variances = profile._variances(value)
+    if variances is None:
+        return lambda g: (None, None)
+    flat, cum = _summed(profile, groups, variances)
+    return lambda g: (flat[g] ** 0.5, cum[g] ** 0.5)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..arguments import real_number
 from ..arguments import rows as rows_wanted
+from .folding import folded
 from .groups import Groups, group
 from .values import described, sampled, shown
 
@@ -30,16 +31,17 @@ class CallTrie(NamedTuple):
     end_of_stack: list[int]  # the node at which each stack of the profile ends
 
 
-def call_trie(profile: HeapProfile, by: str) -> CallTrie:
+def call_trie(profile: HeapProfile, by: str, fold: bool) -> CallTrie:
     groups = group(profile, by)
+    paths = folded(profile, groups) if fold else None
     width = len(groups.names) + 1
     group_of_location = groups.of_location
     found: dict[int, int] = {}
     parents, group_of, ends = [0], [-1], []
-    for stack in profile._tables.stacks:
+    for number, stack in enumerate(profile._tables.stacks):
         node = 0
-        for location in reversed(stack):
-            g = group_of_location[location]
+        path = paths.get(number) if paths else None
+        for g in path or map(group_of_location.__getitem__, reversed(stack)):
             key = node * width + g
             inner = found.get(key)
             if inner is None:
@@ -106,22 +108,22 @@ class Node:
 class Tree:
     """The tree of calls; .root is the whole.  print() shows what is more than 1 % of it."""
 
-    def __init__(self, profile: HeapProfile, index: str, by: str) -> None:
-        self.index = index
-        self._trie = trie = call_trie(profile, by)
-        self._own = own_values(trie, profile._by_stack(index))
+    def __init__(self, profile: HeapProfile, value: str, by: str, fold: bool) -> None:
+        self.value = value
+        self._trie = trie = call_trie(profile, by, fold)
+        self._own = own_values(trie, profile._by_stack(value))
         self._total = added_up(trie.parents, self._own)
         some = added_up(trie.parents, list(map(abs, self._own)))
         self._called: dict[int, list[int]] = {}
         for node in sorted(range(1, len(some)), key=lambda node: -abs(self._total[node])):
             if some[node]:
                 self._called.setdefault(trie.parents[node], []).append(node)
-        self._whole = profile._whole(index)
+        self._whole = profile._whole(value)
         self._rate = profile.rate
         self._mixed = profile.about.mixed_rates
         self._signed = profile.is_diff
         self._warnings = profile.warnings()
-        self._left_out = profile._left_out(index)
+        self._left_out = profile._left_out(value)
 
     @property
     def root(self) -> Node:
@@ -138,7 +140,7 @@ class Tree:
                 {"parent": parent, "name": node.name, "own": node.own, "total": node.total}
             )
             waiting += [(child, number) for child in reversed(node.children)]
-        return {"index": self.index, "rate": self._rate, "warnings": self._warnings, "nodes": nodes}
+        return {"value": self.value, "rate": self._rate, "warnings": self._warnings, "nodes": nodes}
 
     def to_dataframe(self) -> _DataFrame:
         """A row for each call as a pandas DataFrame: its caller's row, name, own and total."""
@@ -172,17 +174,17 @@ class Tree:
                 waiting.append((*child, below + corner, below + line))
         own_width = max((len(own) for own, _, _ in rows), default=0)
         total_width = max((len(total) for _, total, _ in rows), default=0)
-        out = [f"{described(self.index)}, {sampled(self._rate, self._mixed)}; own and total of each call{self._left_out}"]
+        out = [f"{described(self.value)}, {sampled(self._rate, self._mixed)}; own and total of each call{self._left_out}"]
         out += self._warnings
         out += [f"{own:>{own_width}}  {total:>{total_width}}  {name}" for own, total, name in rows]
         if waiting:
             out.append(f"... cut off after {len(rows):,} lines")
         return "\n".join(out)
 
-    def _shown(self, value: int, percent: bool = False) -> str:
-        text = shown(value, self.index, self._signed)
+    def _shown(self, amount: int, percent: bool = False) -> str:
+        text = shown(amount, self.value, self._signed)
         if percent and self._whole:
-            text += f" {100 * value / self._whole:6.1f}%"
+            text += f" {100 * amount / self._whole:6.1f}%"
         return text
 
     def __str__(self) -> str:
@@ -190,7 +192,7 @@ class Tree:
 
     def __repr__(self) -> str:
         total = self._shown(self._total[0])
-        return f"<Tree: {len(self._total) - 1} calls, {total}, {described(self.index)}>"
+        return f"<Tree: {len(self._total) - 1} calls, {total}, {described(self.value)}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("..." if cycle else str(self))

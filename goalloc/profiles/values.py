@@ -7,16 +7,16 @@ from ..display.text import human
 _KINDS = {"inuse": "in use", "alloc": "allocated", "peak": "at the peak", "temporary": "temporary"}
 
 
-def shown(value: int, index: str, sign: bool = False) -> str:
-    """A value with its unit: bytes as KiB, MiB, ...; blocks as they are."""
-    if index.endswith("space"):
-        return human(value, sign)
-    return f"{value:+,}" if sign else f"{value:,}"
+def shown(amount: int, value: str, sign: bool = False) -> str:
+    """An amount of a value with its unit: bytes as KiB, MiB, ...; blocks as they are."""
+    if value.endswith("space"):
+        return human(amount, sign)
+    return f"{amount:+,}" if sign else f"{amount:,}"
 
 
-def described(index: str) -> str:
+def described(value: str) -> str:
     """'bytes in use' for 'inuse_space'."""
-    kind, _, unit = index.partition("_")
+    kind, _, unit = value.partition("_")
     return f"{'blocks' if unit == 'objects' else 'bytes'} {_KINDS[kind]}"
 
 
