@@ -133,11 +133,13 @@ void mcache_release_all(struct mcache *c) {
 
 void mcache_close(struct mcache *c) {
     mcache_release_all(c);
+    c->tiny.closed = true;
     for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)
         c->store[spc].top = c->store[spc].limit = &c->closed[1];
 }
 
 void mcache_open(struct mcache *c) {
+    c->tiny.closed = false;
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
         if (c->cold[spc].cap != 0 && mcache_is_closed(c, (uint8_t)spc))
             mcache_shut_store(c, spc);
@@ -217,6 +219,7 @@ static void init_stores(struct mcache *c, struct free_slot *slots) {
         if (c->cold[spc].cap != 0)
             mcache_draw_left(c, spc);
     }
+    c->tiny.closed = true;
     for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)
         c->store[spc].top = c->store[spc].limit = &c->closed[1];
     for (size_t i = 0; i < sizeof size_to_class8; i++) {

@@ -139,7 +139,7 @@ struct mcache *mcache_new(struct mheap *h, enum mcache_kind kind, struct mcentra
 void mcache_free(struct mcache *c);
 /* Empties the stores and gives up the cached spans; the cache stays usable. */
 void mcache_release_all(struct mcache *c);
-/* A closed cache hands out nothing and keeps no slots: what is freed goes straight to its span. */
+/* A closed cache hands out no slot and keeps none: what is freed goes straight to its span. */
 void mcache_close(struct mcache *c);
 void mcache_open(struct mcache *c);
 

@@ -13,6 +13,10 @@ static uint32_t live_bit(uintptr_t addr) { return (uint32_t)1 << (addr % GA_TINY
 static void retire_block(struct mheap *h, struct tiny *t, uintptr_t block) {
     heap_bits_clear(arena_of(&h->map, block), block, true);
     CLIENT_FREED(block, GA_TINY_SIZE);
+    if (GA_UNLIKELY(t->closed)) {
+        mcentral_put(h, &(void *){(void *)block}, 1);
+        return;
+    }
     if (t->nslots == GA_TINY_SLOTS) {
         t->nslots /= 2;
         mcentral_put(h, t->slots + t->nslots, GA_TINY_SLOTS - t->nslots);
@@ -33,7 +37,7 @@ static bool drop(struct mheap *h, struct tiny *t, struct mspan *s, uintptr_t add
 
 static uintptr_t open_block(struct mheap *h, struct tiny *t, struct mcentral *mc,
                             struct mcache *c) {
-    if (t->nslots == 0)
+    if (t->nslots == 0 && !t->closed)
         t->nslots = (uint32_t)mcentral_take(h, mc, c, &t->cached, GA_TINY_SLOTS / 2, t->slots);
     if (t->nslots == 0)
         return 0;

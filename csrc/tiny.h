@@ -21,6 +21,7 @@ struct tiny {
     uintptr_t block; /* the one that parts are cut from; 0: none */
     uint32_t offset; /* bytes of it in use */
     uint32_t nslots;
+    bool closed; /* hands out nothing and keeps nothing, as its cache */
     struct mspan *cached;
     uint64_t blocks; /* blocks opened */
     uint64_t allocs; /* parts beyond the first of each block (Go's tinyallocs) */

@@ -359,14 +359,19 @@ static void test_domains(void) {
 static void test_closed(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     char *p = ga_malloc(r.h, r.c, 100, false), *q = ga_malloc(r.h, r.c, 100, true);
+    char *part = ga_malloc(r.h, r.c, 8, true);
     mcache_close(r.c);
     CHECK_EQ(ga_malloc(r.h, r.c, 100, false), NULL);
+    CHECK_EQ(ga_malloc(r.h, r.c, 8, true), NULL);
+    release(&r, part);
+    CHECK_EQ(r.c->tiny.nslots, 0);
     check_misuse(&r, p + 8, MISUSE_INTERIOR, " (block of 112 bytes, span class 16)");
     release(&r, p);
     check_misuse(&r, p, MISUSE_DOUBLE_FREE, " (block of 112 bytes, span class 16)");
     release(&r, q);
     mcache_open(r.c);
     release(&r, ga_malloc(r.h, r.c, 100, false));
+    release(&r, ga_malloc(r.h, r.c, 8, true));
     check_nothing_live(&r);
 }
 
