@@ -49,7 +49,8 @@ SUITE = """\
 # CPython's own tests
 
 Made by `tests/matrix/pages.py` of what `tests/matrix/cpython_suite.py` found.  Each test file of
-`python -m test` (all resources but network, gui, audio, large files, and those for hours) runs on the
+`python -m test` (all resources but network, gui, audio, large files, and those for hours; before 3.13
+not the cases of `AF_VSOCK`, which wait for ever where a virtual machine's host does not answer) runs on the
 plain interpreter and in launch mode; what differs, test case by test case, is tried again twice.
 """
 

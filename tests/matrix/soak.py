@@ -2,6 +2,7 @@
 
     python -m goalloc run tests/matrix/soak.py --minutes 60     launched
     python tests/matrix/soak.py --minutes 60                    installed
+    python tests/matrix/soak.py --minutes 60 --stay             installed, and never taken out
     python tests/matrix/soak.py --minutes 60 --stock            the same program without goalloc
 
 Workers answer requests, hand blocks to each other and keep a bounded cache; a saboteur forks, makes and
@@ -110,10 +111,10 @@ class Saboteur:
     """One thing after another that a service may do to its memory.
 
     On stock what is done to goalloc is left out, and all else is done as often.  A launched process
-    stays one.
+    stays one, and so does what is to stay.
     """
 
-    def __init__(self, service: Service, seed: int, stock: bool) -> None:
+    def __init__(self, service: Service, seed: int, stock: bool, stay: bool) -> None:
         self.service = service
         self.rng = random.Random(seed)
         self.stock = stock
@@ -137,7 +138,7 @@ class Saboteur:
         self.left_out: set[Callable[[], None]] = set()
         if stock:
             self.left_out = self.actions.keys() - self.common.keys()
-        elif goalloc.mode() == "launch":
+        elif stay or goalloc.mode() == "launch":
             self.left_out = {self.toggle}
 
     def act(self) -> None:
@@ -215,12 +216,11 @@ class Saboteur:
             thread.join()
 
 
-def soak(
-    minutes: float, seed: int, pace: float, stock: bool
-) -> tuple[list[soakstate.State], list[str]]:
+def soak(options: argparse.Namespace) -> tuple[list[soakstate.State], list[str]]:
     """What was seen, once a minute and at the end, and what failed."""
+    stock, pace = options.stock, options.pace
     service = Service(pace)
-    saboteur = Saboteur(service, seed, stock)
+    saboteur = Saboteur(service, options.seed, stock, options.stay)
     threads = service.start()
     begin = reported = time.monotonic()
     seen: list[soakstate.State] = []
@@ -231,7 +231,7 @@ def soak(
         print(seen[-1], flush=True)
 
     try:
-        while not service.stop.is_set() and time.monotonic() < begin + 60 * minutes:
+        while not service.stop.is_set() and time.monotonic() < begin + 60 * options.minutes:
             saboteur.act()
             time.sleep(saboteur.rng.expovariate(pace * ACTS_PER_SECOND))
             if time.monotonic() - reported >= REPORT_SECONDS:
@@ -252,7 +252,9 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.getrandbits(32))
     parser.add_argument("--pace", type=float, default=1, help="requests and all else, times this")
-    parser.add_argument("--stock", action="store_true", help="without goalloc")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--stock", action="store_true", help="without goalloc")
+    ways.add_argument("--stay", action="store_true", help="goalloc is never taken out")
     parser.add_argument("--save", action="store_true", help="keep what was seen in results/")
     options = parser.parse_args(argv)
     if options.stock and goalloc.mode() is not None:
@@ -267,6 +269,8 @@ def main(argv: list[str] | None = None) -> int:
     if goalloc.mode() is None and not options.stock:
         goalloc.install("import")
     mode = "stock" if options.stock else goalloc.mode()
+    if options.stay and mode == "import":
+        mode = "import, staying"
     about: dict[str, Any] = {
         **place.describe(),
         "mode": mode,
@@ -274,14 +278,14 @@ def main(argv: list[str] | None = None) -> int:
         "pace": options.pace,
     }
     print(f"{about['version']}, {mode} mode, seed {options.seed}", flush=True)
-    seen, errors = soak(options.minutes, options.seed, options.pace, options.stock)
+    seen, errors = soak(options)
     if not options.stock:
         goalloc.check()
     for error in errors:
         print(error, file=sys.stderr)
     steady = options.stock or flat.is_flat([state.beyond for state in seen])
     if options.save and not errors:
-        path = place.RESULTS / f"soak-{place.column()}-{mode}.json"
+        path = place.RESULTS / f"soak-{place.column()}-{mode.replace(', ', '-')}.json"
         place.save(path, {**about, "flat": steady, "seen": [state.record() for state in seen]})
     if not options.stock:
         print("flat" if steady else "what is held beyond what lives has grown")
