@@ -6,6 +6,7 @@ import ast
 import sys
 
 from . import __version__, hooks, process
+from .display.cells import cell_numbers
 from .errors import InstallError
 from .profiles.live import heap_profile
 from .profiles.piece import RATE, VIEWS, CodeProfile
@@ -15,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-    from types import CodeType
+    from types import CodeType, FrameType
     from typing import Any
 
     from .profiles.piece import _View
@@ -203,10 +204,20 @@ def _run(measured: CodeProfile, codes: list[CodeType], namespace: dict[str, Any]
         measured.stop()
 
 
+def _running_cell(shell: Any) -> int:
+    """The number of the cell that runs now; IPython 9 has counted on already when it begins."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        for number in cell_numbers([frame.f_code.co_filename]).values():
+            return number
+        frame = frame.f_back
+    return int(shell.execution_count)
+
+
 def _compiled(shell: Any, cell: str) -> list[CodeType]:
     """The cell as IPython would run it: its last expression is shown."""
     source = shell.transform_cell(cell)
-    name = shell.compile.cache(source, shell.execution_count, raw_code=cell)
+    name = shell.compile.cache(source, _running_cell(shell), raw_code=cell)
     tree = shell.transform_ast(shell.compile.ast_parse(source))
     last = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
     codes = [shell.compile(tree, name, "exec")]

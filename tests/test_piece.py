@@ -284,6 +284,8 @@ assert shell.user_ns["measured"].profile.filter(function="load").total("inuse_ob
 assert len(shell.user_ns["table"]) == 400
 assert any("alive at the end" in text and "load" in text for text in texts), texts
 assert any("goalloc-flame" in page for page in pages)
+number = shell.run_cell("%%goalloc -r 1 -v none -o numbered\\nx = load(9)", store_history=True).execution_count
+assert f"Cell [{number}]" in str(shell.user_ns["numbered"].tree()), (number, shell.user_ns["numbered"].tree())
 names = {s.stack[-1].function for s in shell.user_ns["measured"].profile.filter(function="load").samples}
 assert names == {"<module>"}, names        # the cell, not what runs IPython
 names = {f.function for s in shell.user_ns["measured"].profile.samples for f in s.stack}

@@ -1,6 +1,8 @@
-"""The displays in a real browser: themes are followed, tooltips are hit, nothing is fetched."""
+"""The displays in a real browser: themes are followed, tooltips are hit, nothing is fetched, and all of
+it also in the narrow places that notebooks give to what cells show."""
 
 import pytest
+from profiledata import core_profile
 
 import goalloc
 from goalloc.timeline import MemoryTimeline, Moment
@@ -127,3 +129,109 @@ def test_a_narrow_window_scrolls_inside(displays, page):
     tab = page("<body>" + "".join(d._repr_html_() for d in displays))
     tab.set_viewport_size({"width": 500, "height": 800})
     assert tab.evaluate("() => document.documentElement.scrollWidth") <= 500
+
+
+# What a page may not do in which nothing can be fetched and no text becomes markup or a script unseen.
+STRICT = (
+    "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; connect-src 'none'; "
+    "script-src 'unsafe-inline'; style-src 'unsafe-inline'; require-trusted-types-for 'script'\">"
+)
+# How programs put an output into their page: each a function of (its place, its HTML, the policy).
+# Scripts do not run by becoming markup, so that these are made anew, and gone when they have run.
+RUN_AGAIN = """(place, html, policy) => {
+    const output = document.createElement('div');
+    output.innerHTML = policy.createHTML(html);
+    place.append(output);
+    for (const found of output.querySelectorAll('script')) {
+        const script = document.createElement('script');
+        script.text = policy.createScript(found.textContent);
+        output.append(script);
+        script.remove();
+    }
+}"""
+PLACES = {
+    "VS Code": f"({RUN_AGAIN})(place, html, policy)",
+    "shadow root": f"({RUN_AGAIN})(place.attachShadow({{mode: 'open'}}), html, policy)",
+    "frame of its own": """
+        const frame = document.createElement('iframe');
+        frame.sandbox = 'allow-scripts';  // as Colab: of no origin
+        frame.style.cssText = 'width: 100%; height: 600px; border: 0';
+        frame.srcdoc = policy.createHTML(`<!doctype html><html theme=dark>${strict}<body>${html}`);
+        place.append(frame);""",
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_they_work_where_notebooks_put_them(displays, page, name):
+    profile = goalloc.HeapProfile._from_core(core_profile())
+    fewer = goalloc.HeapProfile._from_core(core_profile(samples=core_profile()["samples"][3:]))
+    graphs = [profile.flamegraph(), profile.diff(fewer).flamegraph()]
+    tab = page(f"{STRICT}<body class=vscode-dark>")
+    tab.set_viewport_size({"width": 1000, "height": 900})
+    tab.evaluate(
+        f"""([outputs, strict]) => {{
+            const all = {{createHTML: text => text, createScript: text => text}};
+            const policy = trustedTypes.createPolicy('host', all);
+            for (const html of outputs) {{
+                const place = document.createElement('section');
+                document.body.append(place);
+                {PLACES[name]};
+            }}
+        }}""",
+        [[d._repr_html_() for d in (*displays, profile.top(), profile.tree(), *graphs)], STRICT],
+    )
+    roots = tab.frames if name == "frame of its own" else [tab]
+    for root in roots:
+        root.wait_for_load_state()
+    colours = [
+        colour
+        for root in roots
+        for colour in root.locator(".goalloc").evaluate_all("all => all.map(e => getComputedStyle(e).color)")
+    ]
+    assert len(colours) == len(displays) + 1
+    assert name == "shadow root" or set(colours) == {DARK}
+    assert sum(root.locator("svg path title").count() for root in roots) > 100
+
+    # By the mouse itself: what it does must reach them, whatever is around them.
+    for which in range(len(graphs)):
+        drawn = [(root, graph) for root in roots for graph in root.locator(".goalloc-flame").all()]
+        root, graph = drawn[which]
+        around = graph if root is tab else root.frame_element()
+        around.evaluate("around => around.scrollIntoView({block: 'center'})")
+        box = graph.locator('g[data-node][aria-label^="main.main,"]').first
+        status = graph.locator(".goalloc-status")
+        point_at(tab, box.locator("rect"))
+        tip = graph.locator(".goalloc-tip")
+        assert "main.main" in tip.inner_text() and tip.evaluate("tip => tip.matches(':popover-open')")
+        point_at(tab, box.locator("rect"), click=True)
+        assert status.inner_text().startswith("main.main: ")
+        point_at(tab, graph.get_by_role("button", name="allocated"), click=True)
+        assert "allocated" in status.inner_text()
+        point_at(tab, graph.locator("input[type=search]"), click=True)
+        tab.keyboard.type("Store")
+        assert "; found: " in status.inner_text()
+        graph.locator("g[data-node][tabindex='0']").evaluate("node => node.focus()")
+        tab.keyboard.press("Escape")  # zooms out, and keeps the keyboard
+        assert "main.main: " not in status.inner_text()
+        tab.keyboard.press("ArrowDown")
+        assert graph.locator("g[data-node]:focus").get_attribute("aria-level") == "2"
+
+
+def point_at(tab, locator, click=False):
+    locator.wait_for(timeout=60_000)  # frames out of sight are not drawn until they come into it
+    box = locator.bounding_box()
+    at = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(*at)
+    if click:
+        tab.mouse.click(*at)
+
+
+def test_a_tooltip_stays_over_its_picture_where_that_is_roomier(page):
+    """Below a small picture there may be what covers it, as the next cell does in VS Code."""
+    graph = goalloc.HeapProfile._from_core(core_profile()).flamegraph()
+    tab = page(f"<body style='padding: 300px 0'>{graph._repr_html_()}")
+    tab.set_viewport_size({"width": 900, "height": 900})
+    for node, above in ((tab.locator("g[data-node]").last, True), (tab.locator("g[data-node]").first, False)):
+        point_at(tab, node.locator("rect"))
+        at, tip = node.bounding_box(), tab.locator(".goalloc-tip").bounding_box()
+        assert (tip["y"] + tip["height"] < at["y"] + 9) is above, (at, tip)

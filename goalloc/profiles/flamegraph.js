@@ -225,7 +225,7 @@ function goallocFlame(root, data, chosen) {
 
   function draw() {
     view = layout(state.kind, state.unit);
-    const hadFocus = svg.contains(document.activeElement);
+    const hadFocus = svg.contains(root.getRootNode().activeElement);
     const pixels = root.clientWidth || 800;
     const places = view.width[0] ? visible(pixels) : new Map();
     if (!places.has(state.focus)) state.focus = state.zoom;
@@ -281,7 +281,11 @@ function goallocFlame(root, data, chosen) {
     tip.hidden = false;
     if (tip.showPopover && !tip.matches(":popover-open")) tip.showPopover();
     const room = document.documentElement.clientWidth - tip.offsetWidth;
-    const below = y + 16 + tip.offsetHeight <= window.innerHeight;
+    // On the side where more of it lies over this picture: in VS Code the cells around cover the rest.
+    const around = root.getBoundingClientRect();
+    const under = y + 16 + tip.offsetHeight;
+    const roomier = around.bottom - y >= y - around.top || y - 8 - tip.offsetHeight < 0;
+    const below = under <= window.innerHeight && (under <= around.bottom || roomier);
     tip.style.left = `${Math.max(0, Math.min(x + 12, room))}px`;
     tip.style.top = `${below ? y + 16 : Math.max(0, y - 8 - tip.offsetHeight)}px`;
   }

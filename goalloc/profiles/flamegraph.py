@@ -125,14 +125,18 @@ class FlameGraph:
         # Nothing in it can end the script: whatever the names hold, there is no < in it.
         data = json.dumps(self.data(), separators=(",", ":")).replace("<", "\\u003c")
         number = urandom(8).hex()
-        # A notebook may show one output twice: all of its places are drawn in, each once.
+        # A notebook may show one output twice: all of its places are drawn in, each once.  Some put
+        # outputs into shadow roots, in which a script does not learn where it stands.
         return (
             f'<div class="goalloc-flame" data-goalloc="{number}" data-lm-suppress-shortcuts="true">'
             f"<pre>{escape(str(self))}</pre></div>"
             f"<style>{_source('flamegraph.css')}</style>"
             f"<script>(() => {{\n{_source('flamegraph.js')}\n"
-            f"for (const place of document.querySelectorAll('[data-goalloc=\"{number}\"]'))\n"
-            f"goallocFlame(place, {data});\n}})();</script>"
+            "const places = (top) => { const found = [...top.querySelectorAll("
+            f"'[data-goalloc=\"{number}\"]')];\n"
+            "return found.length ? found : [...top.querySelectorAll('*')].flatMap("
+            "(e) => (e.shadowRoot ? places(e.shadowRoot) : [])); };\n"
+            f"for (const place of places(document)) goallocFlame(place, {data});\n}})();</script>"
         )
 
     def __str__(self) -> str:
