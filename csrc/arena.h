@@ -145,11 +145,13 @@ GA_INLINE bool heap_bits_live(const struct heap_arena *ha, uintptr_t addr) {
 /* One bit of a word of the heap bitmap, the one of `granule`, an address / 16 of which only the low
  * six bits count.  shared: others may be changing other bits of the word right now. */
 GA_INLINE void heap_word_set(uint64_t *w, uintptr_t granule, bool shared) {
-    uint64_t bit = (uint64_t)1 << (granule & 63);
-    if (shared)
-        __atomic_fetch_or(w, bit, __ATOMIC_RELAXED);
-    else
-        *w |= bit;
+    if (shared) {
+        __atomic_fetch_or(w, (uint64_t)1 << (granule & 63), __ATOMIC_RELAXED);
+        return;
+    }
+    uint64_t word = *w;
+    ga_set_bit(&word, granule);
+    *w = word;
 }
 /* Returns whether it was set. */
 GA_INLINE bool heap_word_clear(uint64_t *w, uintptr_t granule, bool shared) {

@@ -37,6 +37,14 @@ GA_INLINE bool ga_test_and_clear(uint64_t *word, uint64_t i) {
     return old >> (i & 63) & 1;
 #endif
 }
+/* Sets it. */
+GA_INLINE void ga_set_bit(uint64_t *word, uint64_t i) {
+#if defined(__x86_64__)
+    __asm__("btsq %1, %0" : "+r"(*word) : "r"(i) : "cc");
+#else
+    *word |= (uint64_t)1 << (i & 63);
+#endif
+}
 /* floor(log2(v)), v > 0 */
 GA_INLINE unsigned ga_log2(uint64_t v) { return 63u - (unsigned)__builtin_clzll(v); }
 

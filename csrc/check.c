@@ -255,7 +255,7 @@ static void mark_stores(struct report *r, bool mark) {
         for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
             for (size_t i = 0, n = mcache_waiting(c, spc); i < n; i++) {
                 const struct free_slot *at = &c->cold[spc].base[i];
-                uintptr_t addr = (uintptr_t)at->p;
+                uintptr_t addr = granule_addr(at->granule);
                 expect(r, at->bits == heap_bits_word(arena_of(&r->h->map, addr), addr),
                        "store %u: the word beside 0x%zx is not its own", spc, (size_t)addr);
                 mark_slot(r, addr, mark);
@@ -274,7 +274,7 @@ static void check_store_shapes(struct report *r) {
                 continue;
             expect(r, cold->base <= st->top && st->top <= st->limit &&
                        st->limit <= cold->base + cold->cap, "store %u: its ends are crossed", spc);
-            expect(r, cold->base[-1].p == NULL, "store %u: the guard below", spc);
+            expect(r, cold->base[-1].granule == 0, "store %u: the guard below", spc);
             expect(r, cold->cached == NULL || cold->cached->cached == c,
                    "store %u: its span belongs to another", spc);
         }

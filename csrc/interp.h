@@ -64,7 +64,8 @@ GA_INLINE bool only_main_interpreter(void) {
 #if PY_VERSION_HEX < 0x030c0000
     return true; /* one GIL for all */
 #else
-    return interp_list[0] == interp_list[1];
+    /* The main one changes only while none runs: one read for both needs no volatile. */
+    return interp_list[0] == *(PyInterpreterState *const *)&interp_list[1];
 #endif
 }
 

@@ -95,8 +95,8 @@ static void *malloc_large(struct mheap *h, struct mcache *c, size_t size, size_t
 }
 
 static void *malloc_small(struct mcache *c, spanclass_t spc) {
-    void *p = store_pop(&c->store[spc], c->shared);
-    return GA_LIKELY(p != NULL) ? p : mcache_pop_slow(c, spc);
+    uintptr_t granule = store_pop(&c->store[spc], c->shared);
+    return GA_LIKELY(granule != 0) ? (void *)granule_addr(granule) : mcache_pop_slow(c, spc);
 }
 
 /* needzero: false only if the memory is known to be zero. */
@@ -218,8 +218,8 @@ static enum misuse free_direct(struct mheap *h, struct mcache *c, const struct h
 
 static bool push(struct mcache *c, const struct heap_arena *ha, uint8_t class, void *p) {
     uintptr_t addr = (uintptr_t)p;
-    return addr % 8 == 0 && store_push(&c->store[class], heap_bits_word(ha, addr),
-                                       addr >> GA_GRANULE_SHIFT, p, c->shared);
+    return addr % 8 == 0 &&
+           store_push(&c->store[class], heap_bits_word(ha, addr), granule_of(addr), c->shared);
 }
 
 /* A block with a special becomes one like any other, and goes the same way. */

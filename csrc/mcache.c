@@ -25,7 +25,7 @@ static size_t first_limit(unsigned spc) {
 /* Gives a store without slots its array, and so much room in it. */
 static void use_array(struct mcache *c, unsigned spc, struct free_slot *base, size_t room) {
     struct store *st = &c->store[spc];
-    base[-1].p = NULL; /* where popping ends */
+    base[-1].granule = 0; /* where popping ends */
     c->cold[spc].base = base;
     st->top = base;
     st->limit = base + room;
@@ -58,10 +58,11 @@ static bool refill(struct mcache *c, unsigned spc) {
 static void *hand_out(struct mcache *c, unsigned spc, bool sampled) {
     struct store *st = &c->store[spc];
     struct free_slot *slot = --st->top;
-    if (!sampled || !mcache_sample(c, slot->p, st->elemsize))
-        heap_word_set(slot->bits, (uintptr_t)slot->p >> GA_GRANULE_SHIFT, c->shared);
-    CLIENT_MADE(slot->p, st->elemsize, false);
-    return slot->p;
+    void *p = (void *)granule_addr(slot->granule);
+    if (!sampled || !mcache_sample(c, p, st->elemsize))
+        heap_word_set(slot->bits, slot->granule, c->shared);
+    CLIENT_MADE(p, st->elemsize, false);
+    return p;
 }
 
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
@@ -69,7 +70,7 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
     if (mcache_is_closed(c, spc))
         return NULL;
     mcache_obey(c);
-    if (st->top[-1].p == NULL) {
+    if (st->top[-1].granule == 0) {
         if (!refill(c, spc)) {
             if (st->left < 0) /* obeying took the slot that store_pop had counted */
                 st->left = 0;
@@ -88,7 +89,7 @@ void *mcache_pop_sampled(struct mcache *c, spanclass_t spc) {
     if (mcache_is_closed(c, spc))
         return NULL;
     mcache_obey(c);
-    if (st->top[-1].p == NULL && !refill(c, spc))
+    if (st->top[-1].granule == 0 && !refill(c, spc))
         return NULL;
     c->cold[spc].granted++; /* and its countdown goes on as it was */
     return hand_out(c, spc, true);

@@ -6,7 +6,7 @@
  * A store is an array of free slots, each with the word of the heap bitmap that its bit is in:
  *
  *     base[-1]   base ......... top .......... limit ....... base[cap]
- *      NULL    | free slots    | room         | not yet used
+ *       0      | free slots    | room         | not yet used
  *
  * malloc pops below top and sets the slot's bit, which the word beside it finds without a search;
  * free finds class and word through the arena map, and the bit must be set, or the block is not
@@ -249,31 +249,30 @@ GA_INLINE size_t mcache_waiting(const struct mcache *c, unsigned spc) {
                                                           : (size_t)(st->top - c->cold[spc].base);
 }
 
-/* A free slot, now live, or NULL: then mcache_pop_slow. */
-GA_INLINE void *store_pop(struct store *st, bool shared) {
+/* The granule of a free slot, now live, or 0: then mcache_pop_slow. */
+GA_INLINE uintptr_t store_pop(struct store *st, bool shared) {
     struct free_slot *slot = st->top - 1;
-    void *p = slot->p;
-    if (GA_UNLIKELY(p == NULL))
-        return NULL;
+    uintptr_t granule = slot->granule;
+    if (GA_UNLIKELY(granule == 0))
+        return 0;
     if (GA_UNLIKELY(--st->left < 0))
-        return NULL;
+        return 0;
     st->top = slot;
-    heap_word_set(slot->bits, (uintptr_t)p >> GA_GRANULE_SHIFT, shared);
-    CLIENT_MADE(p, st->elemsize, false);
-    return p;
+    heap_word_set(slot->bits, granule, shared);
+    CLIENT_MADE((void *)granule_addr(granule), st->elemsize, false);
+    return granule;
 }
 
-/* Takes p back, whose bit is that of granule in *bits.  False: nothing is done, and the slow path
- * finds out why (full, closed, or not a live block). */
-GA_INLINE bool store_push(struct store *st, uint64_t *bits, uintptr_t granule, void *p,
-                          bool shared) {
+/* Takes a block back, by its granule, whose bit is in *bits.  False: nothing is done, and the slow
+ * path finds out why (full, closed, or not a live block). */
+GA_INLINE bool store_push(struct store *st, uint64_t *bits, uintptr_t granule, bool shared) {
     struct free_slot *top = st->top;
     if (GA_UNLIKELY(top == st->limit))
         return false;
     if (GA_UNLIKELY(!heap_word_clear(bits, granule, shared)))
         return false;
-    CLIENT_FREED(p, st->elemsize);
-    top->p = p;
+    CLIENT_FREED((void *)granule_addr(granule), st->elemsize);
+    top->granule = granule;
     top->bits = bits;
     st->top = top + 1;
     return true;

@@ -98,22 +98,24 @@ struct sink {
     void **out;
 };
 
-/* Slots that lie in one arena, of a class other than 8 bytes: their bits are in its first bitmap.
- * What is known of it is kept in locals: the compiler can't tell that storing slots leaves it
- * alone. */
+/* Slots that lie in one arena, of a class other than 8 bytes: they are whole granules, and their
+ * bits are in its first bitmap.  What is known of it is kept in locals: the compiler can't tell
+ * that storing slots leaves it alone. */
 static void emit_in(const struct heap_arena *ha, struct slot_window w, size_t elemsize,
                     struct sink *sink) {
     struct free_slot *top = sink->top;
     uint64_t *bitmap = ha->bitmap[0];
     const intptr_t flip = ha->bitmap_flip;
-    for (uintptr_t addr = w.base; w.mask != 0; addr += elemsize, w.mask >>= 1) {
+    const uintptr_t step = elemsize >> GA_GRANULE_SHIFT;
+    uintptr_t granule = granule_of(w.base);
+    for (; w.mask != 0; granule += step, w.mask >>= 1) {
         if (!(w.mask & 1)) { /* on to the next */
-            addr += ga_ctz64(w.mask) * elemsize;
+            granule += ga_ctz64(w.mask) * step;
             w.mask >>= ga_ctz64(w.mask);
         }
         --top;
-        top->p = (void *)addr;
-        top->bits = &bitmap[heap_bits_index(addr) ^ flip];
+        top->granule = granule;
+        top->bits = &bitmap[(intptr_t)(granule >> 6 & (GA_BITMAP_WORDS - 1)) ^ flip];
     }
     sink->top = top;
 }
@@ -131,7 +133,7 @@ static void emit(const struct mheap *h, const struct mspan *s, struct slot_windo
             *sink->out++ = (void *)addr;
         else
             *--sink->top = (struct free_slot){
-                (void *)addr, heap_bits_word(arena_of(&h->map, addr), addr)};
+                granule_of(addr), heap_bits_word(arena_of(&h->map, addr), addr)};
     }
 }
 
@@ -191,11 +193,10 @@ size_t mcentral_fill_store(struct mheap *h, struct mcentral *mc, struct mcache *
 
 /* ---- giving back ---------------------------------------------------------------------------- */
 
-/* Puts the slots at the front of the n that belong to one span back into it; returns how many.  Its
+/* Puts the slots at the front of b that belong to one span back into it; returns how many.  Its
  * central is locked. */
-static size_t put_slots(struct mheap *h, struct mspan *s, void *const *slots, size_t stride,
-                        size_t n) {
-    size_t done = mspan_put(s, slots, stride, n);
+static size_t put_slots(struct mheap *h, struct mspan *s, const struct slot_batch *b) {
+    size_t done = mspan_put(s, b);
     s->central->taken -= done;
     s->touched = s->central->tick;
     refile(h, s->central, s);
@@ -203,42 +204,40 @@ static size_t put_slots(struct mheap *h, struct mspan *s, void *const *slots, si
 }
 
 /* Slots of a batch may lie anywhere: their spans are brought near while others are at work. */
-static void prefetch_span(const struct mheap *h, void *const *slots, size_t stride, size_t n) {
-    if (n > 16)
-        __builtin_prefetch(arena_span_entry(&h->map, (uintptr_t)slots[16 * stride]));
-    if (n > 8)
-        __builtin_prefetch(&arena_span_of(&h->map, (uintptr_t)slots[8 * stride])->elemsize);
+static void prefetch_span(const struct mheap *h, const struct slot_batch *b) {
+    if (b->n > 16)
+        __builtin_prefetch(arena_span_entry(&h->map, slot_batch_addr(b, 16)));
+    if (b->n > 8)
+        __builtin_prefetch(&arena_span_of(&h->map, slot_batch_addr(b, 8))->elemsize);
 }
 
-/* The addresses stand `stride` pointers apart. */
-static void put(struct mheap *h, void *const *slots, size_t stride, size_t n) {
+static void put(struct mheap *h, struct slot_batch b) {
     struct mcentral *locked = NULL; /* nearly always one central for the whole batch */
-    if (n == 0)
+    if (b.n == 0)
         return;
     mheap_mark_active(h);
-    while (n != 0) {
-        prefetch_span(h, slots, stride, n);
-        struct mspan *s = arena_span_of(&h->map, (uintptr_t)*slots);
+    while (b.n != 0) {
+        prefetch_span(h, &b);
+        struct mspan *s = arena_span_of(&h->map, slot_batch_addr(&b, 0));
         if (s->central != locked) {
             if (locked != NULL)
                 mutex_unlock(&locked->lock);
             locked = s->central;
             mutex_lock(&locked->lock);
         }
-        size_t done = put_slots(h, s, slots, stride, n);
-        slots += done * stride;
-        n -= done;
+        size_t done = put_slots(h, s, &b);
+        b.at = slot_batch_at(&b, done);
+        b.n -= done;
     }
     mutex_unlock(&locked->lock);
 }
 
-void mcentral_put(struct mheap *h, void *const *slots, size_t n) { put(h, slots, 1, n); }
-
-_Static_assert(sizeof(struct free_slot) == 2 * sizeof(void *) && offsetof(struct free_slot, p) == 0,
-               "every other pointer of an array of them is a slot");
+void mcentral_put(struct mheap *h, void *const *slots, size_t n) {
+    put(h, (struct slot_batch){slots, n, false});
+}
 
 void mcentral_put_stored(struct mheap *h, const struct free_slot *slots, size_t n) {
-    put(h, &slots->p, 2, n);
+    put(h, (struct slot_batch){slots, n, true});
 }
 
 void mcentral_uncache_span(struct mheap *h, struct mspan **cached) {

@@ -50,12 +50,6 @@ struct mcentral {
 struct mcentral *mcentral_new_set(struct mheap *h);
 void mcentral_destroy_sets(struct mheap *h);
 
-/* A free slot and the word of the heap bitmap that its bit is in. */
-struct free_slot {
-    void *p;
-    uint64_t *bits;
-};
-
 /* Takes up to want slots into out for cache c, refilling from *cached, the span that c has of this
  * class (NULL: none yet), and moving on to others; the heap grows only for the first slot.  Returns
  * how many: 0 is out of memory. */

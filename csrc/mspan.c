@@ -156,27 +156,32 @@ size_t mspan_take(struct mspan *s, size_t want, void **out) {
 }
 
 /* Twice in the binary: most of what comes back comes from stores. */
-GA_INLINE size_t put(struct mspan *s, void *const *slots, size_t stride, size_t n) {
-    uintptr_t start = s->start_addr, nbytes = mspan_limit(s) - start;
-    void *const *at = slots, *const *end = slots + n * stride;
+GA_INLINE size_t put(struct mspan *s, const char *slots, size_t n, bool stored) {
+    const size_t stride = stored ? sizeof(struct free_slot) : sizeof(void *);
+    const char *at = slots, *end = slots + n * stride;
+    const uintptr_t start = s->start_addr, nbytes = mspan_limit(s) - start;
     uint64_t *bits = s->alloc_bits; /* locals: storing bits leaves them alone */
     const uint64_t magic = s->divmagic;
-    for (; at != end && (uintptr_t)*at - start < nbytes; at += stride) {
-        uint64_t i = ((uintptr_t)*at - start) * magic >> 32, word = bits[i / 64];
+    for (; at != end; at += stride) {
+        uintptr_t offset = slot_batch_read(at, stored) - start;
+        if (offset >= nbytes)
+            break;
+        uint64_t i = offset * magic >> 32, word = bits[i / 64];
         if (GA_UNLIKELY(!ga_test_and_clear(&word, i)))
             ga_throw("mspan_put: slot %u of span %p is not out", (unsigned)i, (void *)s);
         bits[i / 64] = word;
     }
     size_t done = (size_t)(at - slots) / stride;
     if (GA_UNLIKELY(done == 0))
-        ga_throw("mspan_put: %p, in no slot of span %p, is not out", *slots, (void *)s);
+        ga_throw("mspan_put: %p, in no slot of span %p, is not out",
+                 (void *)slot_batch_read(slots, stored), (void *)s);
     s->alloc_count = (uint16_t)(s->alloc_count - done);
     mspan_refill_alloc_cache(s);
     return done;
 }
 
-size_t mspan_put(struct mspan *s, void *const *slots, size_t stride, size_t n) {
-    return stride == 2 ? put(s, slots, 2, n) : put(s, slots, stride, n);
+size_t mspan_put(struct mspan *s, const struct slot_batch *b) {
+    return b->stored ? put(s, b->at, b->n, true) : put(s, b->at, b->n, false);
 }
 
 /* ---- pages of the system -------------------------------------------------------------------- */

@@ -21,6 +21,8 @@
 #ifndef GA_MSPAN_H
 #define GA_MSPAN_H
 
+#include <string.h>
+
 #include "sizeclass.h"
 
 enum mspan_state { MSPAN_DEAD, MSPAN_IN_USE, MSPAN_MANUAL, MSPAN_FREE };
@@ -96,6 +98,19 @@ void mspan_init_slots(struct mspan *s, spanclass_t spc);
 void mspan_refill_alloc_cache(struct mspan *s);
 /* Go's nextFreeIndex: the next free slot at or after freeindex, taken and counted; nelems: none. */
 unsigned mspan_next_free_index(struct mspan *s);
+/* A free slot in a store: its address, rotated so that the granule's number comes lowest, and the
+ * word of the heap bitmap that its bit is in. */
+struct free_slot {
+    uintptr_t granule; /* address / 16, the lowest four bits of the address on top; 0: no slot */
+    uint64_t *bits;
+};
+GA_INLINE uintptr_t granule_of(uintptr_t addr) {
+    return addr >> GA_GRANULE_SHIFT | addr << (64 - GA_GRANULE_SHIFT);
+}
+GA_INLINE uintptr_t granule_addr(uintptr_t granule) {
+    return granule << GA_GRANULE_SHIFT | granule >> (64 - GA_GRANULE_SHIFT);
+}
+
 /* Slots of a span: for each bit i of mask the one at base + i * elemsize. */
 struct slot_window {
     uintptr_t base;
@@ -106,9 +121,27 @@ struct slot_window {
 unsigned mspan_take_window(struct mspan *s, size_t want, struct slot_window *w);
 /* Takes up to want slots in address order into out; goes once round.  Returns how many. */
 size_t mspan_take(struct mspan *s, size_t want, void **out);
-/* Puts slots back, those at the front of the n that lie in s, the first for sure; they must be out.
- * Their addresses stand `stride` pointers apart.  Returns how many. */
-size_t mspan_put(struct mspan *s, void *const *slots, size_t stride, size_t n);
+/* Slots on their way back: n void *, or (stored) as many struct free_slot. */
+struct slot_batch {
+    const void *at;
+    size_t n;
+    bool stored;
+};
+/* The address of the slot that at points to. */
+GA_INLINE uintptr_t slot_batch_read(const void *at, bool stored) {
+    uintptr_t word;
+    memcpy(&word, at, sizeof word);
+    return stored ? granule_addr(word) : word;
+}
+GA_INLINE const void *slot_batch_at(const struct slot_batch *b, size_t i) {
+    return (const char *)b->at + i * (b->stored ? sizeof(struct free_slot) : sizeof(void *));
+}
+GA_INLINE uintptr_t slot_batch_addr(const struct slot_batch *b, size_t i) {
+    return slot_batch_read(slot_batch_at(b, i), b->stored);
+}
+/* Puts slots back, those at the front of b that lie in s, the first for sure; they must be out.
+ * Returns how many. */
+size_t mspan_put(struct mspan *s, const struct slot_batch *b);
 /* The pages of the system, os_page bytes each, that lie in s and hold no part of a slot that is
  * out: bit i is the i-th from the start. */
 uint32_t mspan_vacant_os_pages(const struct mspan *s, size_t os_page);

@@ -35,39 +35,39 @@ static void *slow_malloc(PyMemAllocatorDomain domain, size_t size);
 static void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize);
 static void slow_free(PyMemAllocatorDomain domain, void *p);
 
-GA_INLINE void *hot_malloc(size_t size) {
+/* The granule of a new block, here and below; 0: slow_malloc. */
+GA_INLINE uintptr_t hot_malloc(size_t size) {
     struct mcache *c = main_cache;
     if (GA_UNLIKELY(!only_main_interpreter()))
-        return NULL;
+        return 0;
     if (GA_LIKELY(size <= 1024))
         return store_pop(mcache_scan_store(c, size), false);
     if (GA_UNLIKELY(size > GA_MAX_SMALL_SIZE))
-        return NULL;
+        return 0;
     return store_pop(&c->store[make_spanclass(size_to_class(size), false)], false);
 }
 
-GA_INLINE void *raw_malloc(size_t size) {
+GA_INLINE uintptr_t raw_malloc(size_t size) {
     struct mcache *c = thread_cache;
     if (GA_UNLIKELY(c == NULL || size < GA_TINY_SIZE || size > GA_MAX_SMALL_SIZE))
-        return NULL;
+        return 0;
     mcache_enter(c);
-    void *p = store_pop(&c->store[make_spanclass(size_to_class(size), true)], true);
+    uintptr_t granule = store_pop(&c->store[make_spanclass(size_to_class(size), true)], true);
     mcache_leave(c);
-    return p;
+    return granule;
 }
 
 /* What free and realloc need to know of a pointer. */
 struct found {
     struct store *store; /* of its page's class; one that is closed if there is none */
     uint64_t *bits;      /* the word that its bit is in */
-    uintptr_t granule;   /* address / 16, the lowest four bits of the address on top */
+    uintptr_t granule;   /* see granule_of */
 };
 
 /* False: not a block of the hot path, slow_free finds out why.  An address that is no multiple of
  * 16 is none that the rotated one finds. */
 GA_INLINE bool hot_find(void *p, enum arena_layout layout, struct found *f) {
-    uintptr_t addr = (uintptr_t)p;
-    uintptr_t granule = addr >> GA_GRANULE_SHIFT | addr << (64 - GA_GRANULE_SHIFT);
+    uintptr_t granule = granule_of((uintptr_t)p);
     uint8_t class;
     if (layout == LAYOUT_LINEAR) {
         const struct linear_window *w = &heap.map.linear;
@@ -95,7 +95,7 @@ GA_INLINE bool hot_find(void *p, enum arena_layout layout, struct found *f) {
 /* False: slow_free. */
 GA_INLINE bool hot_free(void *p, enum arena_layout layout) {
     struct found f;
-    return hot_find(p, layout, &f) && store_push(f.store, f.bits, f.granule, p, false);
+    return hot_find(p, layout, &f) && store_push(f.store, f.bits, f.granule, false);
 }
 
 /* NULL: slow_realloc. */
@@ -107,11 +107,12 @@ GA_INLINE void *hot_realloc(void *p, size_t size, enum arena_layout layout) {
     size_t usable = f.store->elemsize;
     if (GA_LIKELY(realloc_fits(usable, size)))
         return p;
-    void *q = hot_malloc(size);
-    if (GA_UNLIKELY(q == NULL))
+    uintptr_t granule = hot_malloc(size);
+    if (GA_UNLIKELY(granule == 0))
         return NULL;
+    void *q = (void *)granule_addr(granule);
     memcpy(q, p, ga_min(usable, size));
-    if (GA_UNLIKELY(!store_push(f.store, f.bits, f.granule, p, false)))
+    if (GA_UNLIKELY(!store_push(f.store, f.bits, f.granule, false)))
         slow_free(OBJ, p);
     return q;
 }
@@ -124,22 +125,23 @@ GA_INLINE bool raw_free(void *p) {
         return false;
     mcache_enter(c);
     struct store *st = &c->store[ha->pageclass[arena_page(addr)]];
-    bool done = store_push(st, heap_bits_word(ha, addr), addr >> GA_GRANULE_SHIFT, p, true);
+    bool done = store_push(st, heap_bits_word(ha, addr), granule_of(addr), true);
     mcache_leave(c);
     return done;
 }
 
 GA_INLINE void *hook_malloc(PyMemAllocatorDomain domain, size_t size) {
-    void *p = domain == RAW ? raw_malloc(size) : hot_malloc(size);
-    return GA_LIKELY(p != NULL) ? p : slow_malloc(domain, size);
+    uintptr_t granule = domain == RAW ? raw_malloc(size) : hot_malloc(size);
+    return GA_LIKELY(granule != 0) ? (void *)granule_addr(granule) : slow_malloc(domain, size);
 }
 
 GA_INLINE void *hook_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize) {
     size_t nbytes;
     if (GA_UNLIKELY(__builtin_mul_overflow(nelem, elsize, &nbytes)))
         return NULL;
-    void *p = domain == RAW ? raw_malloc(nbytes) : hot_malloc(nbytes);
-    return GA_LIKELY(p != NULL) ? memset(p, 0, nbytes) : slow_calloc(domain, nelem, elsize);
+    uintptr_t granule = domain == RAW ? raw_malloc(nbytes) : hot_malloc(nbytes);
+    return GA_LIKELY(granule != 0) ? memset((void *)granule_addr(granule), 0, nbytes)
+                                   : slow_calloc(domain, nelem, elsize);
 }
 
 GA_INLINE void hook_free(PyMemAllocatorDomain domain, void *p, enum arena_layout layout) {

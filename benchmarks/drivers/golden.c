@@ -77,7 +77,7 @@ static void store_tiers(void) {
 
 /* The store of SIZE has no slot left, or no room. */
 static bool store_is_empty(const struct rig *r) {
-    return mcache_scan_store(r->c, SIZE)->top[-1].p == NULL;
+    return mcache_scan_store(r->c, SIZE)->top[-1].granule == 0;
 }
 
 static bool store_is_full(const struct rig *r) {

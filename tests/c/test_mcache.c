@@ -6,8 +6,8 @@
 static const spanclass_t SCAN = 2 * 4, NOSCAN = 2 * 4 + 1; /* class 4 */
 
 static void *pop(struct mcache *c, spanclass_t spc) {
-    void *p = store_pop(&c->store[spc], c->shared);
-    return p != NULL ? p : mcache_pop_slow(c, spc);
+    uintptr_t granule = store_pop(&c->store[spc], c->shared);
+    return granule != 0 ? (void *)granule_addr(granule) : mcache_pop_slow(c, spc);
 }
 
 static bool push(struct mcache *c, spanclass_t spc, void *p) {
@@ -15,8 +15,8 @@ static bool push(struct mcache *c, spanclass_t spc, void *p) {
     if (store_is_shut(c, &c->store[spc]))
         mcache_overflow(c, spc);
     uintptr_t addr = (uintptr_t)p;
-    return addr % 8 == 0 && store_push(&c->store[spc], heap_bits_word(ha, addr),
-                                       addr >> GA_GRANULE_SHIFT, p, c->shared);
+    return addr % 8 == 0 &&
+           store_push(&c->store[spc], heap_bits_word(ha, addr), granule_of(addr), c->shared);
 }
 
 static bool live(struct mcache *c, void *p) {

@@ -17,7 +17,7 @@ static void free_them(struct rig *r, unsigned n) {
 
 /* No slots and no room, wherever its ends point. */
 static bool store_is_empty_and_full(const struct store *st) {
-    return st->top == st->limit && st->top[-1].p == NULL;
+    return st->top == st->limit && st->top[-1].granule == 0;
 }
 static bool is_shut(const struct rig *r) { return store_is_empty_and_full(&r->c->store[SPC]); }
 static size_t filled(const struct rig *r) {
@@ -241,7 +241,7 @@ static void test_nobody_to_ask(void) {
     for (int tick = 0; tick < 3; tick++)
         CHECK(mcaches_age(r.h));
     CHECK(atomic_load(&r.c->age_wanted) && !atomic_load(&own->age_wanted));
-    CHECK(own->store[make_spanclass(size_to_class(SIZE), false)].top[-1].p != NULL);
+    CHECK(own->store[make_spanclass(size_to_class(SIZE), false)].top[-1].granule != 0);
     CHECK_EQ(ga_free(r.h, r.c, p), MISUSE_NONE);
     CHECK_EQ(ga_free(r.h, own, q), MISUSE_NONE);
     rig_close(&r);

@@ -30,7 +30,7 @@ static void fixture_init_small(struct fixture *f, unsigned sizeclass) {
 
 static void put(struct mspan *s, unsigned i) {
     void *slot = (void *)(s->start_addr + i * s->elemsize);
-    CHECK_EQ(mspan_put(s, &slot, 1, 1), 1);
+    CHECK_EQ(mspan_put(s, &(struct slot_batch){&slot, 1, false}), 1);
 }
 
 static void fixture_compare(const struct fixture *f) {
