@@ -177,10 +177,11 @@ def suite(results: list[Results]) -> str:
                 f"{len(run)} of {r['listed']}",
                 f"{sum(file['cases'] for file in run):,}",
                 str(sum(file["how"] == "same" for file in run)),
+                str(sum(file["how"] == "same" and file["result"] == "failed" for file in run)),
                 str(sum(file["how"] == "differs" for file in run)),
             ]
         )
-    head = ["CPython", "test files run", "test cases", "same result", "differ"]
+    head = ["CPython", "test files run", "test cases", "same result", "failed on both", "differ"]
     parts = [SUITE, table(head, lines), "## Differences: stock / goalloc\n"]
     parts.append(table(["test: stock / goalloc", "CPython", "why"], _differences(results)))
     parts.append("## Not run\n\nFiles that had not ended on stock after so many seconds.\n")
