@@ -62,10 +62,12 @@ def _goalloc(python: Interpreter) -> list[Contender]:
     env = launch or {}
     linear = {**env, "GOALLOC_LAYOUT": "linear"}
     unprofiled = {**env, "GOALLOC_PROFILE_RATE": "0"}
+    guarded = {**env, "GOALLOC_GUARD": "5000"}
     return [
         Contender("goalloc", env, args, mode="launch"),
         Contender("goalloc-linear", linear, args, mode="launch"),
         Contender("goalloc-unprofiled", unprofiled, args, mode="launch", on_request=True),
+        Contender("goalloc-guarded", guarded, args, mode="launch", on_request=True),
         Contender("goalloc-import", install="import", mode="import"),
         Contender("goalloc-wrap", install="wrap", mode="wrap", on_request=True),
     ]
