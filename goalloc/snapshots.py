@@ -7,6 +7,7 @@ first asked for: a heap of a million blocks is copied in milliseconds.
 from __future__ import annotations
 
 from ._records import Record, SnapshotDiffFields
+from .display.pretty import show_text
 from .stats import Arena, BySize, ClassStats, MemStats, Span, spans_from_core
 
 TYPE_CHECKING = False
@@ -152,6 +153,8 @@ class Snapshot:
 
         return snapshot_text(self)
 
+    _repr_pretty_ = show_text
+
     def _repr_html_(self) -> str:
         from .display.html import snapshot_html
 
@@ -185,6 +188,8 @@ class SnapshotDiff(Record, SnapshotDiffFields):
         from .display.ledger import diff_text
 
         return diff_text(self)
+
+    _repr_pretty_ = show_text
 
     def _repr_html_(self) -> str:
         from .display.html import diff_html

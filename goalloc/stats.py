@@ -15,6 +15,7 @@ from ._records import (
     Record,
     SpanFields,
 )
+from .display.pretty import show_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class MemStats(Record, MemStatsFields):
         from .display.ledger import memstats_text
 
         return memstats_text(self)
+
+    _repr_pretty_ = show_text
 
     def _repr_html_(self) -> str:
         from .display.html import memstats_html

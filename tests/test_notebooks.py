@@ -6,6 +6,9 @@ GOALLOC_SCREENSHOTS=folder keeps the pictures that the browser tests take.
 import json
 import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -178,3 +181,66 @@ def test_a_saved_notebook_works_in_a_browser(name, function, theme, show, screen
 
     graph.get_by_role("button", name="temporary").click()
     assert "temporary" in graph.locator(".goalloc-status").inner_text()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """lab(notebook) -> the address at which a JupyterLab of the test's own shows it."""
+    pytest.importorskip("jupyterlab", reason="`pip install jupyterlab`, which is large")
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    root, home = tmp_path / "lab", tmp_path / "home"
+    tracker = home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    tracker.parent.mkdir(parents=True)
+    tracker.write_text('{"windowingMode": "none"}')  # else cells out of sight are not there
+    root.mkdir()
+    env = {
+        **os.environ,
+        **{f"JUPYTER_{name}_DIR": str(home / name) for name in ("CONFIG", "DATA", "RUNTIME")},
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+    }
+    words = ["--allow-root", "--no-browser", "--port=0", f"--ServerApp.root_dir={root}", "--LabApp.news_url=None",
+             "--IdentityProvider.token=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *words], env=env, stderr=subprocess.DEVNULL
+    ) as server:
+
+        def show(notebook):
+            nbformat.write(notebook, root / "it.ipynb")
+            notary = NotebookNotary(data_dir=str(home / "DATA"))  # what it has not run itself it shows
+            notary.sign(nbformat.read(root / "it.ipynb", 4))  # only where somebody trusts it
+            notary.store.close()
+            end = time.monotonic() + 120
+            while not (found := list(home.glob("RUNTIME/jpserver-*.json"))):
+                assert server.poll() is None and time.monotonic() < end
+                time.sleep(0.1)
+            return json.loads(found[0].read_text())["url"] + "lab/tree/it.ipynb"
+
+        yield show
+        server.terminate()
+
+
+@needs_replaceable
+@pytest.mark.slow
+def test_the_tour_in_jupyterlab(lab, browser, screenshots, tmp_path):
+    tab = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
+    tab.set_default_timeout(120_000)
+    wrong = []
+    tab.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.goto(lab(executed(TOUR, tmp_path)))
+    graph = tab.locator(".goalloc-flame").first
+    box = graph.locator('g[data-node][aria-label*="Request.__init__,"]').first
+    box.wait_for(state="attached")
+    box.scroll_into_view_if_needed()
+    box.locator("rect").hover()
+    tip = graph.locator(".goalloc-tip")
+    assert tip.is_visible() and "Request.__init__" in tip.inner_text()
+    tab.screenshot(path=screenshots / "jupyterlab.png")
+    box.locator("rect").click()
+    assert "Request.__init__" in graph.locator(".goalloc-status").inner_text()
+    graphs = sum(what == FLAME for what in SHOWN[TOUR].values())
+    assert tab.locator(".goalloc-flame svg").count() == graphs
+    assert tab.locator(".jp-OutputArea .goalloc").count() >= len(SHOWN[TOUR]) - graphs
+    assert wrong == []

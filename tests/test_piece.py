@@ -386,8 +386,9 @@ import goalloc
 for view in ("bill", "profile", "classes", "map", "fragmentation"):
     shown = cell(f"%goalloc {view}")[0].result
     assert pretty(shown) == str(shown) != repr(shown), view
-shown = goalloc.snapshot().span_map(64)
-assert pretty(shown) == str(shown)
+s = goalloc.snapshot()
+for shown in (s.span_map(64), s, s.memstats, s.diff(s)):
+    assert pretty(shown) == str(shown) != repr(shown), shown
 usage = [line.strip() for line in shell.magics_manager.magics["cell"]["goalloc"].__doc__.splitlines()]
 assert any(line.startswith("%goalloc [") for line in usage), usage
 assert any(line.startswith("%%goalloc [") for line in usage), usage
