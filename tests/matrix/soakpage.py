@@ -30,9 +30,10 @@ Made by `tests/matrix/pages.py` of what `tests/matrix/soak.py --save` found: wor
 answers are known and keep a bounded cache, while threads come and go, the process forks, and interpreters
 are made and ended.  On goalloc memory is given back meanwhile, limits, delays and the rate of the profile
 change, snapshots are taken, and `check()` proves the whole heap, in the children of forks too; in import
-mode goalloc is also taken out and put in again, as itself or as a wrap; **staying**, it is not.  The same program runs on stock,
-where all that is done to goalloc is left out.  A run counts if no answer was wrong, nothing was raised and
-each `check()` was clean.  The runs shared a machine with others: how much they did differs.
+mode goalloc is also taken out and put in again, as itself or as a wrap; **staying**, it is not.  The same
+program runs on stock, where all that is done to goalloc is left out.  A run counts if no answer was wrong,
+nothing was raised and each `check()` was clean.  The runs shared a machine with others: how much they did
+differs.
 """
 
 RESIDENT = """\
@@ -56,9 +57,10 @@ of pymalloc, which must keep an arena for the last block in it: it has as many i
 them needed, most of them nearly empty, and the C library some for the threads.  Staying in, or without
 snapshots and profiles, pymalloc has the arenas that it began with.
 
-**beyond** is what is resident and not live.  After a quarter of the time for warming up: the most in the earlier half of the rest and the most
-in the later.  **flat**: the later is no more than a tenth and 16 MiB above the earlier.
-What ended interpreters leave in pymalloc, as on stock (below), is part of it: 3.13 in import mode grows by it.
+**beyond** is what is resident and not live.  After a quarter of the time for warming up: the most in the
+earlier half of the rest and the most in the later.  **flat**: the later is no more than a tenth and 16 MiB
+above the earlier.  What ended interpreters leave in pymalloc, as on stock (below), is part of it: 3.13 in
+import mode grows by that.
 """
 
 LEFT = """\
