@@ -151,6 +151,19 @@ def _slow(r: Results) -> list[str]:
     return [f"{name} ({seconds:.0f} s)" for name, seconds in sorted(cut.items())]
 
 
+def _not_run(results: list[Results]) -> str:
+    lines = []
+    for r in results:
+        left = r["listed"] - len(r["files"])
+        if left or _slow(r):
+            more = f"; and {left} that the run did not come to" * (left > 0)
+            lines.append(f"{r['version']}: {', '.join(_slow(r)) or 'none'}{more}.\n")
+    if not lines:
+        return "Every file was run.\n"
+    head = "## Not run\n\nFiles that had not ended on stock after so many seconds.\n"
+    return "\n".join([head, *lines])
+
+
 def packages(results: list[Results]) -> str:
     """NumPy's, pandas' and Cython's tests: a line for each part."""
     parts = ["## NumPy, pandas and Cython\n"]
@@ -184,11 +197,7 @@ def suite(results: list[Results]) -> str:
     head = ["CPython", "test files run", "test cases", "same result", "failed on both", "differ"]
     parts = [SUITE, table(head, lines), "## Differences: stock / goalloc\n"]
     parts.append(table(["test: stock / goalloc", "CPython", "why"], _differences(results)))
-    parts.append("## Not run\n\nFiles that had not ended on stock after so many seconds.\n")
-    for r in results:
-        left = r["listed"] - len(r["files"])
-        more = f"; and {left} that the run did not come to" * (left > 0)
-        parts.append(f"{r['version']}: {', '.join(_slow(r)) or 'none'}{more}.\n")
+    parts.append(_not_run(results))
     return "\n".join([*parts, packages(load("packages"))])
 
 
