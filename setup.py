@@ -65,7 +65,9 @@ preload = Extension(
         ("GOALLOC_PYTHON_DEBUG", str(int(hasattr(sys, "gettotalrefcount")))),
         ("GOALLOC_PYTHON_FREE_THREADED", str(int("t" in sys.abiflags))),
     ],
-    extra_compile_args=CFLAGS,
+    # Children that are no Python load it too: it must not need the runtime of a sanitizer, which the
+    # flags of an interpreter may bring along.
+    extra_compile_args=[*CFLAGS, "-fno-sanitize=all"],
     libraries=["dl"],
 )
 

@@ -16,6 +16,15 @@
 #define GA_HIDDEN __attribute__((visibility("hidden")))
 #define GA_ALIGNED(n) __attribute__((aligned(n)))
 
+/* Each compiler says in its own way that ThreadSanitizer watches. */
+#if defined(__SANITIZE_THREAD__)
+#define GA_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define GA_THREAD_SANITIZER 1
+#endif
+#endif
+
 /* n > 0 a power of two */
 GA_INLINE uintptr_t ga_align_up(uintptr_t v, uintptr_t n) { return (v + n - 1) & ~(n - 1); }
 GA_INLINE uintptr_t ga_align_down(uintptr_t v, uintptr_t n) { return v & ~(n - 1); }

@@ -160,10 +160,10 @@ static GA_NOINLINE struct mcache *interp_enter_several(void) {
 #endif
 
 struct mcache *interp_enter(void) {
-    if (GA_UNLIKELY(!gil_tested))
+    if (GA_UNLIKELY(!atomic_load_explicit(&gil_tested, memory_order_relaxed)))
         gil_test();
 #if PY_VERSION_HEX >= 0x030c0000
-    if (GA_UNLIKELY(procs.trust == TRUST_UNTESTED))
+    if (GA_UNLIKELY(atomic_load_explicit(&procs.trust, memory_order_relaxed) == TRUST_UNTESTED))
         test_trust();
     if (GA_UNLIKELY(!only_main_interpreter()))
         return interp_enter_several();

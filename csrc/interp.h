@@ -32,12 +32,15 @@ struct proc {
     struct proc *next;
 };
 
+/* Are CPython's structures where the headers of the build say? */
+enum proc_trust { TRUST_UNTESTED, TRUST_YES, TRUST_NO };
+
 struct procs {
     struct mheap *heap;
     struct mutex lock;
     struct proc *_Atomic first;
     struct mutex *more_lock; /* of a floor above, which fork takes too; or NULL */
-    enum { TRUST_UNTESTED, TRUST_YES, TRUST_NO } trust;
+    _Atomic(enum proc_trust) trust; /* found out by whoever comes first, under any GIL */
 };
 
 /* Those of the process heap. */
@@ -92,7 +95,7 @@ struct mcache *orphan_enter(void);
 bool gil_try_hold(void);
 void gil_let_go(void);
 void gil_test(void);
-extern GA_HIDDEN bool gil_tested;
+extern GA_HIDDEN _Atomic bool gil_tested;
 
 /* Around fork(): everything at rest, and in the child the caches of the lost threads given back. */
 void procs_prepare_fork(void);

@@ -21,7 +21,7 @@
 /* Of the first calls that may test: the GIL might be in the making. */
 #define TESTS_MAX 1000
 
-bool gil_tested;
+_Atomic bool gil_tested; /* like tests, by holders of any GIL at once */
 static _Atomic bool trusted;
 static struct _gil_runtime_state *held;
 
@@ -53,9 +53,10 @@ bool gil_try_hold(void) {
 void gil_let_go(void) { pthread_mutex_unlock(&held->mutex); }
 
 void gil_test(void) {
-    static unsigned tests;
+    static _Atomic unsigned tests;
     struct _gil_runtime_state *gil = main_gil();
-    gil_tested = ++tests == TESTS_MAX;
+    if (++tests == TESTS_MAX)
+        gil_tested = true;
     if (gil == NULL || locked(gil) != 1 || !PyGILState_Check())
         return;
     if (pthread_mutex_trylock(&gil->mutex) != 0)

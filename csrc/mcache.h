@@ -208,7 +208,7 @@ void mcaches_after_fork(struct mheap *h, const struct mcache *mine);
 void mcache_enter_slow(struct mcache *c);
 
 GA_INLINE void mcache_enter(struct mcache *c) {
-#if defined(__SANITIZE_THREAD__)
+#ifdef GA_THREAD_SANITIZER
     atomic_store(&c->busy, 1);
     if (GA_UNLIKELY(atomic_load(&c->gate) & GA_GATE_STOP))
         mcache_enter_slow(c);

@@ -22,14 +22,6 @@
 
 #include "fatal.h"
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define GA_THREAD_SANITIZER 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define GA_THREAD_SANITIZER 1
-#endif
-
 /* Of Linux; older headers of the C library lack them. */
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4

@@ -9,6 +9,9 @@ import goalloc
 import work
 
 warnings.simplefilter("ignore", DeprecationWarning)
+# Without a GIL the busy threads run at once, and leave the children little of the processors.
+GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
+BUSY, FORKS = (4, 10) if GIL else (2, 3)
 stop = threading.Event()
 
 
@@ -48,11 +51,11 @@ def fork_often(count, depth):
 
 
 expected = [work.churn(1), work.compress(1)]
-threads = [threading.Thread(target=busy, args=(n,)) for n in range(4)]
+threads = [threading.Thread(target=busy, args=(n,)) for n in range(BUSY)]
 for thread in threads:
     thread.start()
-fork_often(10, 2)
-forkers = [threading.Thread(target=fork_often, args=(8, 0)) for _ in range(2)]
+fork_often(FORKS, 2)
+forkers = [threading.Thread(target=fork_often, args=(FORKS - 2, 0)) for _ in range(2)]
 for thread in forkers:
     thread.start()
 for thread in forkers:
