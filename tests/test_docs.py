@@ -1,4 +1,4 @@
-"""The pages of docs/ that promise something: each test that they name is there, and so is each link."""
+"""The pages of docs/ and of the core: each test, link and name of the core in them is there."""
 
 import re
 from pathlib import Path
@@ -49,6 +49,13 @@ def test_each_line_of_the_core_is_explained():
         "write after free to",
     ):  # fmt: skip
         assert f"`{words} " in text, words
+
+
+def test_the_core_has_what_its_readme_names():
+    """Functions, fields and constants: each name of several words in `code`."""
+    named = set(re.findall(r"`(\w+_\w+)`", (TOP / "csrc" / "README.md").read_text()))
+    sources = "".join(file.read_text() for file in (TOP / "csrc").glob("*.*") if file.suffix != ".md")
+    assert len(named) > 50 and sorted(named - set(re.findall(r"\w+", sources))) == []
 
 
 def test_variables_are_told_of_in_the_readme():
