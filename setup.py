@@ -68,6 +68,7 @@ preload = Extension(
     # Children that are no Python load it too: it must not need the runtime of a sanitizer, which the
     # flags of an interpreter may bring along.
     extra_compile_args=[*CFLAGS, "-fno-sanitize=all"],
+    extra_link_args=["-fno-sanitize=all"],  # gcc links the runtime into what needs none of it
     libraries=["dl"],
 )
 
