@@ -103,23 +103,24 @@ def is_ours(report: str) -> bool:
 
 def reports(folder: Path) -> tuple[int, int]:
     """Prints them; how many are ours, how many others'."""
-    whole: dict[str, str] = {}
-    found: collections.Counter[str] = collections.Counter()
+    whole: dict[tuple[bool, str], str] = {}  # the first of each kind: is it ours, and what it says
+    found: collections.Counter[tuple[bool, str]] = collections.Counter()
     for path in sorted(folder.glob("report.*")):
         text = path.read_text(errors="replace")
         for part in re.split(r"^={18,}\n", text, flags=re.M):
             begin, summary = _BEGIN.search(part), _SUMMARY.search(part)
             if begin:
-                name = (summary or begin).group(1)
-                found[name] += 1
-                whole.setdefault(name, part)
-    ours = {name for name in found if is_ours(whole[name])}
-    for name, count in found.most_common():
-        if name in ours:
-            print(f"\n==== {count} times: {name}\n{whole[name]}")
+                # What it says is of one end only: the other may be ours in some, and not in others.
+                kind = is_ours(part), (summary or begin).group(1)
+                found[kind] += 1
+                whole.setdefault(kind, part)
+    for (ours, name), count in found.most_common():
+        if ours:
+            print(f"\n==== {count} times: {name}\n{whole[ours, name]}")
         else:
             print(f"of CPython, {count} times: {name}")
-    return len(ours), len(found) - len(ours)
+    ours_found = sum(ours for ours, _ in found)
+    return ours_found, len(found) - ours_found
 
 
 def main() -> int:
