@@ -34,16 +34,16 @@ SAMPLES = [
 ]
 
 
-def core_profile(**changes):
-    """The small program's profile."""
+def core_profile(rate=RATE, **changes):
+    """The small program's profile, with all of its samples taken at that rate."""
     return {
-        "rate": RATE,
+        "rate": rate,
         "time_ns": 1_700_000_000_000_000_000,
         "functions": list(FUNCTIONS),
         "locations": list(LOCATIONS),
         "threads": list(THREADS),
         "stacks": list(STACKS),
-        "samples": list(SAMPLES),
+        "samples": [(*sample[:2], rate, *sample[3:]) for sample in SAMPLES],
         "peak_time_ns": 1_699_999_999_000_000_000,
         "dropped_samples": 0,
         "truncated_stacks": 0,

@@ -39,6 +39,17 @@ def test_what_is_certain_is_not_marked():
     assert {row.flat_error for row in mixed.top()} == {None} and "~" not in str(mixed.top())
 
 
+@pytest.mark.parametrize("rate", [1, 0])
+def test_what_was_sampled_before_the_rate_changed_is_not_exact(rate):
+    """Samples keep the rate that they were taken at; the profile has the one that is set now."""
+    one = (4, 512, RATE, 2, 0, 1, 0, 1)
+    raw = core_profile(samples=[one, (4, 512, rate, 2, 0, 9, 0, 9)] if rate else [one], rate=rate)
+    profile = HeapProfile._from_core(raw)
+    (row,) = top = profile.top()
+    assert row.flat_error is None and not row.flat_is_rough and "exact" not in str(top)
+    assert profile.rate == rate and profile.about.mixed_rates is (rate == 1)
+
+
 def test_the_standard_error_is_that_of_sampling(seed):
     """Of many runs of the sampler itself the spread is what a row says of it."""
     rng = random.Random(seed)

@@ -38,7 +38,7 @@ class About(Record, AboutFields):
     base              of a difference: the sums of what was subtracted, in the order of COUNTS
     program           what ran
     note              one sentence on why there may be nothing in it
-    mixed_rates       made of profiles with different rates; rate is the largest, or that of the later
+    mixed_rates       of samples or profiles with different rates; rate is that of the later, or the largest
     left_out          the sums of what goalloc itself allocated, in the order of COUNTS, where that is
                       not among the samples; () else
     cells             (file, number) of the cells of a notebook that code is from
@@ -79,9 +79,10 @@ class HeapProfile:
     ) -> HeapProfile:
         """From what _core.profile_read() gives; `modules` names modules by file."""
         kept = (*About._fields[:5], "memory")
+        rates = {row[2] for row in raw["samples"]} | {raw["rate"]}
         about = About(
             program=program, note=note, left_out=left_out, cells=tuple((cells or {}).items()),
-            **{name: raw[name] for name in kept},
+            mixed_rates=len(rates - {0}) > 1, **{name: raw[name] for name in kept},
         )  # fmt: skip
         return cls(tables_from_core(raw, modules or {}), about)
 
@@ -185,7 +186,7 @@ class HeapProfile:
 
     def _variances(self, value: str) -> list[float] | None:
         """Of that value of each stack; None where the rates of the samples are not known."""
-        if self.about.mixed_rates:
+        if self.about.mixed_rates or self.rate == 0:
             return None
         kind, _, unit = value.partition("_")
         objects, space = (self.values(f"{kind}_{unit}") for unit in ("objects", "space"))

@@ -37,7 +37,8 @@ class TopRow(Record, TopRowFields):
     """One of them: flat is its own, cum with all that it called; percentages are of the total.
 
     flat_error, cum_error   their standard errors, in the same unit: 0 where they are exact, None
-                            where that is not known, as of mixed sampling rates
+                            where that is not known, as of mixed sampling rates; of a difference
+                            at least so large, since samples that came may make up for some that went
     """
 
     __slots__ = ()
