@@ -322,9 +322,12 @@ def start_from(settings: Mapping[str, str]) -> None:
 
 def _helper(command: Sequence[str]) -> str:
     """Which module of multiprocessing this interpreter was started to serve; mostly ''."""
-    code = next((word for word in command[1:] if word.startswith("from multiprocessing.")), "")
-    module, _, rest = code.removeprefix("from multiprocessing.").partition(" ")
-    return module if rest.startswith("import main") else ""
+    for word in command[1:]:
+        code = word.removeprefix("import sys; ")  # so begins that of newer fork servers
+        if code.startswith("from multiprocessing."):
+            module, _, rest = code.removeprefix("from multiprocessing.").partition(" ")
+            return module if rest.startswith("import main") else ""
+    return ""
 
 
 def _setting(settings: Mapping[str, str], name: str, parse: Callable[[str], _T]) -> _T | None:
