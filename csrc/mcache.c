@@ -377,5 +377,7 @@ void mcaches_after_fork(struct mheap *h, const struct mcache *mine) {
         atomic_store(&c->busy, 0);
         if (c->kind == MCACHE_THREAD && c != mine)
             mcache_free(c);
+        else
+            mcache_sample_apart(c);
     }
 }

@@ -165,6 +165,8 @@ bool mcache_count_bytes(struct mcache *c, size_t nbytes);
 void mcache_draw_left(struct mcache *c, unsigned spc);
 /* Draws all countdowns anew. */
 void mcache_draw_again(struct mcache *c, uint64_t rate);
+/* In a child after fork: its samples must not be those of its parent and of all other children. */
+void mcache_sample_apart(struct mcache *c);
 /* Left has gone below zero: a block of spc is to be sampled (true), or guarded (then it is due). */
 bool mcache_count_hit(struct mcache *c, unsigned spc);
 /* Counts a tiny or large block. */

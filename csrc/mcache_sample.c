@@ -74,6 +74,12 @@ void mcache_draw_again(struct mcache *c, uint64_t rate) {
     }
 }
 
+void mcache_sample_apart(struct mcache *c) {
+    rng_seed(&c->sampler.rng, (uintptr_t)c ^ os_entropy());
+    rng_seed(&c->guard.rng, (uintptr_t)c ^ os_entropy());
+    mcache_draw_again(c, c->sampler.rate);
+}
+
 uint64_t mcaches_set_sample_rate(struct mheap *h, uint64_t rate) {
     world_stop(h);
     uint64_t before = h->caches->sample_rate;

@@ -9,6 +9,11 @@ void sampler_init(struct sampler *s, uint64_t rate, uint64_t seed) {
     s->hits = 0;
 }
 
+void sampler_forget(struct sampler *s) {
+    s->rng.state = 0;
+    s->rate = UINT64_MAX; /* no rate is that */
+}
+
 int64_t sampler_next(struct sampler *s) {
     if (s->rate == 0)
         return INT64_MAX;

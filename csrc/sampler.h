@@ -17,6 +17,8 @@ struct sampler {
 };
 
 void sampler_init(struct sampler *s, uint64_t rate, uint64_t seed);
+/* As if it had never been used: who uses it next makes it anew, with a seed of its own. */
+void sampler_forget(struct sampler *s);
 /* Bytes that pass by before the sampled one: a block of more than that is sampled. */
 int64_t sampler_next(struct sampler *s);
 

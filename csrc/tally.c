@@ -21,8 +21,10 @@ struct tally *tally_take(struct tallies *ts) {
 void tally_leave(struct tally *t) { atomic_store(&t->taken, false); }
 
 void tallies_after_fork(struct tallies *ts, struct tally *mine) {
-    for (struct tally *t = atomic_load(&ts->first); t != NULL; t = t->next)
+    for (struct tally *t = atomic_load(&ts->first); t != NULL; t = t->next) {
+        sampler_forget(&t->sampler);
         atomic_store(&t->taken, t == mine);
+    }
 }
 
 static void add(const struct tally *t, struct tally_sums *out) {

@@ -291,6 +291,30 @@ def test_fork_while_others_allocate(profiled):
     assert profiled(code) == "forked\n"
 
 
+FORKS = """
+import array, os, zlib
+_core.set_profile_rate(32 << 10)
+def child():
+    blocks = [_core._domain_malloc("obj", 1500) for _ in range(3000)]
+    sampled = set(array.array("Q", _core.profile_read(blocks=True)["block_addresses"]))
+    return zlib.crc32(bytes(p in sampled for p in blocks))
+choices = set()
+for _ in range(8):
+    reads, writes = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(writes, b"%d" % child())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    choices.add(os.read(reads, 100))
+print(len(choices))
+"""
+
+
+def test_forks_draw_their_samples_apart(profiled):
+    """Of the same work each samples others: what is merged of many is nearer to the truth."""
+    assert profiled(FORKS) == "8\n"
+
+
 INTERPRETERS = """
 import goalloc, interps
 CODE = "def inner():\\n    return [bytes(3000) for _ in range(300)]\\nx = inner()"
