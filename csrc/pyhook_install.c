@@ -130,13 +130,16 @@ static void set_table(PyMemAllocatorDomain domain, bool all) {
     PyMem_SetAllocator(domain, &a);
 }
 
-static void set_arena_table(void) {
+static void save_arena_table(void) {
     PyObjectArenaAllocator now;
     PyObject_GetArenaAllocator(&now);
-    if (now.free == pyhook_arena_free)
-        return;
-    pyhook.previous_arena = now;
-    PyObjectArenaAllocator ours = {now.ctx, pyhook_arena_alloc, pyhook_arena_free};
+    if (now.free != pyhook_arena_free)
+        pyhook.previous_arena = now;
+}
+
+static void set_arena_table(void) {
+    PyObjectArenaAllocator ours = {pyhook.previous_arena.ctx, pyhook_arena_alloc,
+                                   pyhook_arena_free};
     PyObject_SetArenaAllocator(&ours);
 }
 
@@ -149,7 +152,9 @@ static const char *start_import(void) {
         if (!below[domain] && !pyhook_on_top(domain))
             PyMem_GetAllocator(domain, &pyhook.previous[domain]);
     }
-    os_publish(); /* the heap, and previous: threads without the GIL look up free at any moment */
+    save_arena_table();
+    /* The heap, and previous: threads without this GIL come by as soon as we are in a table. */
+    os_publish();
     for (int domain = 0; domain < DOMAINS; domain++)
         if (!below[domain])
             set_table(domain, false);
@@ -256,6 +261,7 @@ __attribute__((visibility("default"))) const char *goalloc_launch(int argc, char
     atomic_store(&pyhook.serving, true);
     for (int domain = 0; domain < DOMAINS; domain++)
         set_table(domain, true);
+    save_arena_table();
     set_arena_table();
     if (debug)
         PyMem_SetupDebugHooks();

@@ -17,8 +17,8 @@
 #define OBJ PYMEM_DOMAIN_OBJ
 
 struct pyhook {
-    enum pyhook_mode mode; /* PYHOOK_LAUNCH or PYHOOK_IMPORT while serving */
-    _Atomic bool serving;  /* false after uninstall: what is new comes from previous */
+    _Atomic(enum pyhook_mode) mode; /* PYHOOK_LAUNCH or PYHOOK_IMPORT while serving */
+    _Atomic bool serving;           /* false after uninstall: what is new comes from previous */
     PyMemAllocatorEx previous[DOMAINS];
     PyObjectArenaAllocator previous_arena;
     struct debugger *debug; /* NULL unless GOALLOC_DEBUG is set; set with the heap, once */
