@@ -4,7 +4,7 @@ tests/c/test_profile.c has the profile of a heap alone, exact to the byte; here 
 """
 
 import pytest
-from pychild import needs_launch, needs_replaceable
+from pychild import needs_launch
 from stock import PROGRAMS
 from test_interpreters import KINDS
 
@@ -18,22 +18,14 @@ from goalloc import _core
 """
 
 
-@pytest.fixture(params=["launch", "import", "wrap"])
-def profiled(request, python):
+@pytest.fixture
+def profiled(in_any_mode):
     """profiled(code) -> stdout of the code, which may use sites and _core, in a child."""
-    mode = request.param
 
     def run(code, **options):
-        if mode == "launch":
-            return python.output("-m", "goalloc", "run", "-c", SITES + code, **options)
-        install = f"import goalloc; goalloc.install({mode!r})"
-        return python.output("-c", f"{install}\n{SITES}{code}", **options)
+        return in_any_mode(SITES + code, **options)
 
-    if mode == "launch":
-        request.applymarker(needs_launch)
-    elif mode == "import":
-        request.applymarker(needs_replaceable)
-    run.mode = mode
+    run.mode = in_any_mode.mode
     return run
 
 
