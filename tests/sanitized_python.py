@@ -43,11 +43,15 @@ BY_DESIGN = {
     # What is made before the table has us is published by membarrier (os_publish), which
     # ThreadSanitizer does not see.  csrc/pyhook_install.c
     "make_heap": "the heap, published before its functions are",
-    # CPython has no lock for its arena allocator.  The words are written whole; the context stays.
+    # CPython's readers of its arena allocator take no lock.  The words are written whole, the context
+    # stays, and what ours pass on to has been published before by membarrier.
+    "save_arena_table": "what was there before, published with the heap",
     "set_arena_table": "the arena allocator, beside interpreters with a GIL of their own",
 }
 
-_BEGIN = re.compile(r"(?:WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error): (.*)")
+_BEGIN = re.compile(r"(?:(?:WARNING|ERROR|FATAL): \w+Sanitizer|runtime error): (.*)")
+# A process writes all of its reports into one file; those of UBSan begin without a line of "=".
+_BETWEEN = re.compile(r"^={18,}\n|^(?=\S+:\d+:\d+: runtime error: )", re.M)
 _SUMMARY = re.compile(r"^SUMMARY: \w+: (.*)$", re.M)
 _FRAME = re.compile(r"^ +#\d+ (.*)$", re.M)
 # Functions of the C library and of the sanitizer say nothing of whose code it is.
@@ -80,13 +84,13 @@ def environment(kinds: set[str], folder: Path, cpython: Path | None) -> dict[str
     return {"TSAN_OPTIONS": options + ":handle_segv=0:handle_sigbus=0"}
 
 
-def prepare(base: str, python: Path) -> None:
+def prepare(base: str, python: Path, env: dict[str, str]) -> None:
     """Makes the environment of `python`, with goalloc built from these sources."""
     if not python.exists():
-        subprocess.run([base, "-m", "venv", python.parent.parent], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *NEEDED], check=True)
+        subprocess.run([base, "-m", "venv", python.parent.parent], env=env, check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *NEEDED], env=env, check=True)
     install = [python, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps"]
-    env = {**os.environ, "GOALLOC_DEBUG_BUILD": "1"}
+    env = {**env, "GOALLOC_DEBUG_BUILD": "1"}
     subprocess.run([*install, "--force-reinstall", ROOT], env=env, check=True)
 
 
@@ -106,8 +110,7 @@ def reports(folder: Path) -> tuple[int, int]:
     whole: dict[tuple[bool, str], str] = {}  # the first of each kind: is it ours, and what it says
     found: collections.Counter[tuple[bool, str]] = collections.Counter()
     for path in sorted(folder.glob("report.*")):
-        text = path.read_text(errors="replace")
-        for part in re.split(r"^={18,}\n", text, flags=re.M):
+        for part in _BETWEEN.split(path.read_text(errors="replace")):
             begin, summary = _BEGIN.search(part), _SUMMARY.search(part)
             if begin:
                 # What it says is of one end only: the other may be ours in some, and not in others.
@@ -135,13 +138,14 @@ def main() -> int:
         parser.error(f"{options.python} was not built with -fsanitize=...")
     folder = options.into.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    python = folder / "venv" / "bin" / "python"
+    env = {**os.environ, **environment(kinds, folder, options.cpython)}
+    if not options.again:
+        prepare(options.python, python, env)
     for old in folder.glob("report.*"):
         old.unlink()
-    python = folder / "venv" / "bin" / "python"
-    if not options.again:
-        prepare(options.python, python)
-    chosen = more or [str(ROOT / "tests" / name) for name in TESTS]
-    env = {**os.environ, **environment(kinds, folder, options.cpython)}
+    named = any("test_" in word for word in more)
+    chosen = more if named else [*more, *(str(ROOT / "tests" / name) for name in TESTS)]
     # -P: what is installed, and not the sources beside the tests, which are not built.
     command = [python, "-P", "-m", "pytest", "-q", *chosen]
     failed = subprocess.run(command, cwd=ROOT, env=env).returncode
