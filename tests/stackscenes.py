@@ -405,7 +405,8 @@ def code_objects_that_die(probe):
             addresses.add(id(function.__code__))
             made.clear()
             del function
-        assert len(addresses) < 30
+        # A free-threaded build ends them when the collector comes.
+        assert len(addresses) < 30 or "t" in sys.abiflags
 
 
 @scene

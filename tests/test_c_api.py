@@ -219,6 +219,7 @@ def test_a_block_is_not_pythons(door):
     assert door.output("-c", code + "api.free(p); print(api.usable_size(p))") == "0\n"
 
 
+@needs_replaceable
 def test_watched_blocks_are_told_apart(door):
     """As those of a domain of their own, in debugging runs and where they are guarded."""
     code = "import api_door as api; from goalloc import _core; "

@@ -120,5 +120,10 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "api_door",
                                     .m_methods = methods};
 
 PyMODINIT_FUNC PyInit_api_door(void) {
-    return goalloc_import() < 0 ? NULL : PyModule_Create(&module);
+    PyObject *door = goalloc_import() < 0 ? NULL : PyModule_Create(&module);
+#ifdef Py_GIL_DISABLED
+    if (door != NULL)
+        PyUnstable_Module_SetGIL(door, Py_MOD_GIL_NOT_USED);
+#endif
+    return door;
 }
