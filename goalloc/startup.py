@@ -30,10 +30,11 @@ _NO = ("0", "no", "false", "off")
 _begun = False
 
 
-def enabled(asked: str) -> None:
+def enabled(asked: str = "1") -> None:
     """In an environment with `goalloc enable`, when GOALLOC=1: import mode, from the start.
 
-    asked: what GOALLOC is; a yes or no in other words will do, and others are told.
+    asked: what GOALLOC is; a yes or no in other words will do, and others are told.  What was written
+    by an older `goalloc enable` calls it without, and only where GOALLOC is 1.
     site processes a .pth file twice in virtual environments before 3.14; the second time is empty.
     """
     global _begun

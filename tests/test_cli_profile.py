@@ -366,6 +366,24 @@ def test_diff_is_of_the_second_to_the_first(files, capsys):
     assert (files / "change.html").read_text().startswith("<!DOCTYPE html>")
 
 
+def test_frames_that_are_not_the_programs_are_there_on_demand(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    functions = [("load", "<frozen importlib._bootstrap>", 1), ("<module>", "/srv/app/module.py", 1)]
+    raw = core_profile(
+        rate=1, functions=functions, locations=[(0, 1), (1, 1)], stacks=[(1, 0)],
+        samples=[(0, 64, 1, 2, 0, 1, 0, 1)],
+    )  # fmt: skip
+    goalloc.HeapProfile._from_core(raw).write_pprof("a.pb.gz")
+    raw["samples"] = [(0, 64, 1, 2, 0, 5, 0, 5)]
+    goalloc.HeapProfile._from_core(raw).write_pprof("b.pb.gz")
+    for option, there in ((), False), (("--no-fold",), True):
+        out = said(capsys, "diff", *option, "a.pb.gz", "b.pb.gz", "--flamegraph", "change.html")
+        assert ("importlib._bootstrap.load" in out) is there
+        page = (tmp_path / "change.html").read_text()
+        assert ("importlib._bootstrap.load" in page) is there and ("[import]" in page) is not there
+        assert ("importlib._bootstrap.load" in said(capsys, "top", *option, "a.pb.gz")) is there
+
+
 def test_flamegraph_and_speedscope(files, capsys):
     (files / "sub").mkdir()
     (files / "a.pb.gz").rename(files / "sub" / "a.pb.gz")

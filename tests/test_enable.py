@@ -90,6 +90,14 @@ def test_harmless_when_goalloc_is_gone(inside):
 
 
 @needs_replaceable
+def test_what_an_older_goalloc_enabled_goes_on(inside):
+    inside("-m", "goalloc", "enable")
+    module = inside.site / "_goalloc_enabled.py"
+    module.write_text(module.read_text().replace("enabled(asked)", "enabled()"))
+    assert inside("-c", MODE, env=ON) == "import\n"
+
+
+@needs_replaceable
 def test_isolated_pythons_do_not_look_at_the_environment(inside):
     inside("-m", "goalloc", "enable")
     code = f"import sys; sys.path.append({HOME['PYTHONPATH']!r}); {MODE}"

@@ -125,6 +125,65 @@ def test_flame_graphs_fold_the_same():
     assert "runpy" in str(in_a_kernel().flamegraph(fold=False))
 
 
+def a_module_that_imports():
+    """What IPython has below a cell that imports a module, with %%goalloc; only the module allocates,
+    and one import from C."""
+    functions = [*KERNEL[6:8], ("_run", "/v/site-packages/goalloc/notebook.py"), *KERNEL[9:12]]
+    stacks = [(5, 4, 3, 2, 1, 0), (4, 3, 2, 1, 0)]
+    return HeapProfile._from_core(
+        core_profile(
+            rate=1,
+            functions=[(*function, 1) for function in functions],
+            locations=[(i, 1) for i in range(6)],
+            stacks=stacks,
+            samples=[(0, 64, 1, 2, 0, 9, 0, 9), (1, 32, 1, 2, 0, 1, 0, 1)],
+        )
+    )
+
+
+@pytest.mark.parametrize("sort", ["flat", "cum"])
+def test_a_table_spares_what_only_imports_and_runs_cells(sort):
+    profile = a_module_that_imports()
+    every = profile.top(None, sort=sort, fold=False)
+    top = profile.top(None, sort=sort)
+    assert {row.name for row in every} - {row.name for row in top} == {
+        "IPython.core.interactiveshell.InteractiveShell.run_code", "goalloc.notebook._run",
+        "importlib._bootstrap._find_and_load",
+    }  # fmt: skip
+    assert [row for row in every if row in list(top)] == list(top)
+    assert "cell.cell" in {row.name for row in top if row.flat == 0}  # it is of the program
+    assert "importlib._bootstrap_external.SourceLoader.exec_module" in str(top)  # it has some
+    assert "3 more not shown" in str(top) and "not shown" not in str(every)
+    assert "3 more not shown" in top._repr_html_() and "run_code" not in top._repr_html_()
+    assert [len(profile.top(n, sort=sort)) for n in (1, 3, 9)] == [1, 3, 3]
+    for by in ("line", "file", "module"):
+        assert len(profile.top(None, by=by)) == 3 and len(profile.top(None, by=by, fold=False)) == 6
+    assert sum(row.flat for row in top) == top.total == profile.total()
+
+
+def test_a_cell_under_the_magic_is_beside_one_node():
+    profile = a_module_that_imports()
+    names = [node.name for node in walk(profile.tree().root)]
+    assert names == ["all", "[IPython]", "cell.cell", "[IPython]", "[import]", "module.<module>"]
+
+
+def test_what_is_beside_cells_is_spared_only_there():
+    """asyncio runs other programs too: a function of its that does is shown."""
+    functions = [KERNEL[6], ("run", "/usr/lib/python3.11/asyncio/runners.py"), KERNEL[7]]
+    raw = core_profile(
+        rate=1,
+        functions=[(*function, 1) for function in functions],
+        locations=[(i, 1) for i in range(3)],
+        stacks=[(2, 1, 0), (2, 1)],
+        samples=[(0, 64, 1, 2, 0, 1, 0, 1), (1, 64, 1, 2, 0, 1, 0, 1)],
+    )
+    assert [row.name for row in HeapProfile._from_core(raw).top()] == ["cell.cell", "asyncio.runners.run"]
+    raw["samples"].pop()
+    raw["stacks"].pop()
+    assert [row.name for row in HeapProfile._from_core(raw).top()] == ["cell.cell"]
+
+
 def test_frames_of_other_programs_are_not_folded():
     profile = HeapProfile._from_core(core_profile())
+    assert profile.top().as_dict() == profile.top(fold=False).as_dict()
     assert profile.tree().as_dict() == profile.tree(fold=False).as_dict()

@@ -154,7 +154,7 @@ def test_a_worn_arena_of_many_sizes_is_bounded(heap, seed):
 def test_text_of_an_arena(heap, seed):
     m = wear(heap, seed, 700).snapshot().arena_map()
     rows = []
-    shown = r"^ *\+[\d.]+ MiB \|(.{64})\|(?: and (\d+) more lines of these)?$"
+    shown = r"^ *\+[\d.]+ MiB \|(.{64})\|(?: and (\d+) more lines? of these)?$"
     for signs, more in re.findall(shown, str(m), re.M):
         rows += [signs] * (1 + int(more or 0))
     assert rows and len(set("".join(rows)) - set("░▒▓█■≡· ")) == 0
@@ -180,7 +180,18 @@ def test_lines_of_nothing_are_one_in_text():
         assert re.fullmatch(r" +\+1(\.\d)? MiB \|([· ])\2{63}\| and \d+ more lines of these", line)
         count = int(re.search(r"and (\d+) more", line)[1])
         assert count > 10 and len(full) - len(less) >= count - 1
-        assert not any("more lines" in line for line in full)  # what is used is never folded
+        assert not any("more line" in line for line in full)  # what is used is never folded
+
+
+def test_one_more_line_is_said_of_one():
+    with goalloc.Heap() as heap:
+        blocks = [heap.malloc(1 << 20) for _ in range(6)]
+        told = []
+        for p in blocks[1:5]:
+            heap.free(p)
+            told += re.findall(r"and (\d+ more lines?) of these", str(heap.snapshot().arena_map()))
+    assert "1 more line" in told and len(set(told)) > 1
+    assert all(more.endswith("s") is (more != "1 more line") for more in told)
 
 
 def test_several_arenas_and_a_span_across_them():

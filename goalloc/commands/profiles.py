@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from ..profiles.profile import HeapProfile
     from . import _Subparsers
@@ -65,10 +66,11 @@ def _add(
         )
     if name == "tree":
         _add_by(parser)
-    if name in ("tree", "flamegraph"):
+    if name in ("top", "diff", "tree", "flamegraph"):
         parser.add_argument(
             "--no-fold", action="store_false", dest="fold",
-            help="show every frame: else what imports modules, starts programs and runs cells is one line",
+            help="show every frame: else what imports modules, starts programs and runs cells is one "
+            "line, in tables none where it allocated nothing itself",
         )  # fmt: skip
     if name in ("flamegraph", "speedscope", "pprof"):
         parser.add_argument(
@@ -210,7 +212,8 @@ def top(args: argparse.Namespace) -> int:
 def _print_top(profile: HeapProfile, args: argparse.Namespace) -> int:
     _checked(profile, args.value)
     with progress("summing up"):
-        table = profile.top(args.n, by=args.by, value=args.value, sort="cum" if args.cum else "flat")
+        sort: Literal["flat", "cum"] = "cum" if args.cum else "flat"
+        table = profile.top(args.n, by=args.by, value=args.value, sort=sort, fold=args.fold)
     print(table)
     return 0
 
@@ -226,15 +229,13 @@ def tree(args: argparse.Namespace) -> int:
 
 def flamegraph(args: argparse.Namespace) -> int:
     path = _output(args, ".html")
-    return _draw(_read_all(args.files), path, args, args.fold)
+    return _draw(_read_all(args.files), path, args)
 
 
-def _draw(
-    profile: HeapProfile, path: str, args: argparse.Namespace, fold: bool = True
-) -> int:
+def _draw(profile: HeapProfile, path: str, args: argparse.Namespace) -> int:
     _checked(profile, args.value)
     with progress("drawing"):
-        page = profile.flamegraph(args.value, fold=fold).to_html()
+        page = profile.flamegraph(args.value, fold=args.fold).to_html()
     _save(path, page)
     return 0
 

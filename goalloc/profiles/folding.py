@@ -1,5 +1,6 @@
 """What is between a program and its reader: the frames that import a module, start a program or run
-the cell of a notebook.  In a tree of calls a run of these is one node, such as [import].
+the cell of a notebook.  In a tree of calls a run of these is one node, such as [import]; in a table
+the ones that allocated nothing themselves are left out.
 
 asyncio and tornado run programs too: theirs count only beside frames of IPython's own.
 """
@@ -22,6 +23,7 @@ _EXACT = {
     "importlib._bootstrap_external": _IMPORT,
     "zipimport": _IMPORT,
     "runpy": _START,
+    "goalloc.notebook": _CELL,
 }
 _PACKAGES = {"ipykernel": _CELL, "IPython": _CELL}
 _BESIDE_CELLS = {"asyncio", "tornado", "traitlets", "zmq", "jupyter_client", "runpy", "contextlib"}
@@ -35,6 +37,39 @@ def is_folded(frame: Frame) -> bool:
 def folded(profile: HeapProfile, groups: Groups) -> dict[int, list[int]]:
     """The stacks that have such frames, by number: their groups from the outermost in, with the runs
     as groups of their own, which are added to the groups."""
+    of_label: dict[str, int] = {}
+    paths = {}
+    for number, names in _labelled(profile):
+        for name in names:
+            if name is not None and name not in of_label:
+                of_label[name] = _add_group(groups, name)
+        stack = profile._tables.stacks[number]
+        of_group = [groups.of_location[location] for location in reversed(stack)]
+        paths[number] = list(_path(names, of_group, of_label))
+    return paths
+
+
+def machinery(profile: HeapProfile, groups: Groups) -> set[int]:
+    """The groups of which every frame, in every stack, is such a one."""
+    stacks = profile._tables.stacks
+    labelled = dict(_labelled(profile))
+    if not labelled:
+        return set()
+    these, others = set(), set()
+    for number, stack in enumerate(stacks):
+        of_group = [groups.of_location[location] for location in reversed(stack)]
+        names = labelled.get(number)
+        if names is None:
+            others.update(of_group)
+            continue
+        for name, g in zip(names, of_group):
+            (others if name is None else these).add(g)
+    return these - others
+
+
+def _labelled(profile: HeapProfile) -> Iterator[tuple[int, list[str | None]]]:
+    """The stacks that have such frames: their numbers, and what each frame counts as, from the
+    outermost in."""
     labels, beside = [], []
     for frame in profile._frames():
         package = frame.module.partition(".")[0]
@@ -42,18 +77,12 @@ def folded(profile: HeapProfile, groups: Groups) -> dict[int, list[int]]:
         labels.append(_CELL if launcher else _EXACT.get(frame.module) or _PACKAGES.get(package))
         beside.append(package in _BESIDE_CELLS)
     if not any(labels):
-        return {}
-    of_label = {
-        label: _add_group(groups, label) for label in (_IMPORT, _START, _CELL) if label in labels
-    }
-    paths = {}
+        return
     for number, stack in enumerate(profile._tables.stacks):
         names = [labels[location] for location in reversed(stack)]
         if any(names):
             _spread(names, [beside[location] for location in reversed(stack)])
-            of_group = [groups.of_location[location] for location in reversed(stack)]
-            paths[number] = list(_path(names, of_group, of_label))
-    return paths
+            yield number, names
 
 
 def _add_group(groups: Groups, label: str) -> int:

@@ -100,8 +100,15 @@ class CodeProfile:
             raise RuntimeError("the profile is there when the block has ended")
         return self._profile
 
-    def top(self, n: int | None = 20, by: _By = "function", value: str = "alloc_space") -> Top:
-        return self.profile.top(n, by, value)
+    def top(
+        self,
+        n: int | None = 20,
+        by: _By = "function",
+        value: str = "alloc_space",
+        *,
+        fold: bool = True,
+    ) -> Top:
+        return self.profile.top(n, by, value, fold=fold)
 
     def tree(
         self, value: str = "alloc_space", by: _By = "function", *, fold: bool = True

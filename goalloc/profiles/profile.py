@@ -201,16 +201,21 @@ class HeapProfile:
         by: _By = "function",
         value: str = "inuse_space",
         sort: Literal["flat", "cum"] = "flat",
+        *,
+        fold: bool = True,
     ) -> Top:
         """The n functions (lines, files, modules) with the most; None: all of them.
 
         flat is what they allocated themselves, cum what they and whatever they called did; one that
         called itself counts once for a stack.  sum % runs down the flat ones, as in pprof.  Shown with
         ~ is what rests on very few samples (TopRow.flat_is_rough).
+
+        fold: without what imports modules, starts programs and runs cells and has allocated nothing
+        itself; how many rows are not shown counts these too
         """
         from .top import make_top
 
-        return make_top(self, n, by, value, sort)
+        return make_top(self, n, by, value, sort, fold)
 
     def tree(
         self, value: str = "inuse_space", by: _By = "function", *, fold: bool = True

@@ -9,6 +9,7 @@ from .._records import Record, TopRowFields
 from ..arguments import rows as rows_wanted
 from ..display import svg
 from ..display.text import table
+from .folding import machinery
 from .groups import group
 from .values import described, sampled, shown
 
@@ -194,7 +195,9 @@ def _name_flush_left(text: str, cells: list[tuple[str, ...]]) -> list[str]:
     return [head] + [line[: len(line) - width] + row[-1] for line, row in zip(lines, cells)]
 
 
-def make_top(profile: HeapProfile, n: int | None, by: str, value: str, sort: str) -> Top:
+def make_top(
+    profile: HeapProfile, n: int | None, by: str, value: str, sort: str, fold: bool
+) -> Top:
     if sort not in ("flat", "cum"):
         raise ValueError(f"cannot sort by {sort!r}; there are flat, cum")
     n = rows_wanted(n)
@@ -203,13 +206,15 @@ def make_top(profile: HeapProfile, n: int | None, by: str, value: str, sort: str
     flat, cum = _summed(profile, groups, sums)
     keys = (flat, cum) if sort == "flat" else (cum, flat)
     some = [g for g in range(len(flat)) if flat[g] or cum[g]]
-    some.sort(key=lambda g: (-abs(keys[0][g]), -abs(keys[1][g]), groups.names[g]))
+    spared = machinery(profile, groups) if fold else set()
+    wanted = [g for g in some if flat[g] or g not in spared]
+    wanted.sort(key=lambda g: (-abs(keys[0][g]), -abs(keys[1][g]), groups.names[g]))
     errors = _errors(profile, groups, value)
     whole = profile._whole(value)
     percent = 100 / whole if whole else 0.0
     rows = []
     running = 0
-    for g in some[:n]:
+    for g in wanted[:n]:
         running += flat[g]
         rows.append(
             TopRow(
