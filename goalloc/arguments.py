@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def whole_number(value: Any, what: str) -> int:
-    if not hasattr(type(value), "__index__"):
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
         raise TypeError(f"{what}: {value!r}")
     return int(value.__index__())
 
@@ -28,6 +28,12 @@ def rows(value: Any) -> int | None:
 def real_number(value: Any, what: str) -> Any:
     """It may be of NumPy, or a fraction."""
     if not hasattr(type(value), "__float__"):
+        raise TypeError(f"{what}: {value!r}")
+    return value
+
+
+def yes_or_no(value: Any, what: str) -> bool:
+    if not isinstance(value, bool):
         raise TypeError(f"{what}: {value!r}")
     return value
 

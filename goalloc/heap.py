@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import _core
+from .arguments import whole_number
 from .errors import HeapError
 from .snapshots import Snapshot
 from .stats import (
@@ -89,7 +90,9 @@ class HeapView:
         free runs are given back first; near the limit nothing spare is kept.  No allocation fails
         because of it.
         """
-        if isinstance(nbytes, int) and nbytes > _LIMIT_MAX:
+        if nbytes is not None:
+            nbytes = whole_number(nbytes, "a limit in bytes, or None")
+        if nbytes is not None and nbytes > _LIMIT_MAX:
             raise ValueError(f"a limit in bytes below 2**63, or None for none: {nbytes}")
         return self._core.set_memory_limit(nbytes)
 

@@ -147,6 +147,10 @@ def set_memory_limit(nbytes: SupportsIndex | str | None) -> int | None:
     """
     if isinstance(nbytes, str):
         nbytes = _core.parse_memory_limit(nbytes)
+    elif nbytes is not None:
+        from .arguments import whole_number
+
+        nbytes = whole_number(nbytes, "a limit in bytes, a size such as '512MiB', or None")
     return _view().set_memory_limit(nbytes)
 
 
@@ -162,8 +166,9 @@ def set_guard_rate(n: SupportsIndex) -> int:
     who writes or reads past its end, before its start or after its free ends the process with a
     report of the block and the Python stacks of its allocation and its free.  Blocks above 128 KiB
     are not guarded, nor more than 4096 at a time; the more live, the fewer new ones are.  GOALLOC_GUARD
-    sets n from the start; about 5000 is for production, 100 to look for a bug.  Raises
-    RuntimeError in a debugging run (GOALLOC_DEBUG), which guards nothing.
+    sets n from the start; about 5000 is for production, 100 to look for a bug.  In wrap mode only
+    blocks of other extensions (goalloc.h) are guarded, since Python's are those of another allocator.
+    Raises RuntimeError in a debugging run (GOALLOC_DEBUG), which guards nothing.
     """
     return _core.set_guard_rate(n)
 

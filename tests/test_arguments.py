@@ -8,6 +8,7 @@ import goalloc
 
 PROFILE_CALLS = {
     "top('x')": (lambda p: p.top("x"), TypeError, "a number of rows"),
+    "top(True)": (lambda p: p.top(True), TypeError, "a number of rows, or None for all: True"),
     "top(-1)": (lambda p: p.top(-1), ValueError, "at least 0"),
     "merge(3)": (lambda p: p.merge(3), TypeError, "HeapProfile objects, not int"),
     "merge([3])": (lambda p: p.merge([3]), TypeError, "a HeapProfile, not int"),
@@ -80,6 +81,10 @@ CALLS = {
     "serve(port=99999999)": (
         lambda: goalloc.serve(port=99999999), ValueError, "from 0 to 65535: 99999999",
     ),
+    "Heap().set_memory_limit(True)": (
+        lambda: goalloc.Heap().set_memory_limit(True), TypeError, "a limit in bytes, or None: True",
+    ),
+    "heap_profile(own='x')": (lambda: goalloc.heap_profile(own="x"), TypeError, "own is True or False: 'x'"),
     "set_memory_limit(2**80)": (
         lambda: goalloc.set_memory_limit(2**80), ValueError, r"below 2\*\*63",
     ),

@@ -231,6 +231,23 @@ def test_watched_blocks_are_told_apart(door):
         )
 
 
+def test_in_wrap_mode_they_are_guarded_and_pythons_blocks_are_not(door):
+    code = """
+        import api_door as api, goalloc
+        from goalloc import _core
+        goalloc.install("wrap")
+        blocks = [_core._domain_malloc("obj", 100) for _ in range(100)]
+        assert not any(map(api.is_ours, blocks))
+        for block in blocks:
+            _core._domain_free("obj", block)
+        block = api.malloc(100, 0)
+        api.free(block)
+        api.free(block)
+    """
+    done = door("-c", textwrap.dedent(code), env={"GOALLOC_GUARD": "1"})
+    assert re.match(r"goalloc: fatal: double free of 0x\w+ \(guarded api block of 100 bytes", done.stderr)
+
+
 @needs_replaceable
 def test_objects_are_no_blocks_of_the_api(door):
     code = """

@@ -55,7 +55,8 @@ def machinery(profile: HeapProfile, groups: Groups) -> set[int]:
     labelled = dict(_labelled(profile))
     if not labelled:
         return set()
-    these, others = set(), set()
+    these: set[int] = set()
+    others: set[int] = set()
     for number, stack in enumerate(stacks):
         of_group = [groups.of_location[location] for location in reversed(stack)]
         names = labelled.get(number)

@@ -6,7 +6,7 @@ import os
 import sys
 
 from .. import _core
-from ..arguments import whole_number
+from ..arguments import whole_number, yes_or_no
 from ..display.cells import cell_numbers
 from .modules import loaded_modules
 from .notes import OFF
@@ -33,6 +33,7 @@ def heap_profile(*, own: bool = False) -> HeapProfile:
           displays say how much it is.
     Where goalloc serves no blocks, or sampling is off, it is what there is, and .note says so.
     """
+    own = yes_or_no(own, "own is True or False")
     raw = _core.profile_read()
     note = _note(raw["rate"], bool(raw["samples"]))
     raw["threads"] = list(_named(raw["threads"]))
