@@ -8,6 +8,7 @@ import sys
 import weakref
 
 import pytest
+from pychild import needs_replaceable
 from profiledata import core_profile
 from webclient import ask, server  # noqa: F401  (a fixture)
 
@@ -196,6 +197,7 @@ def test_what_goes_wrong_inside_is_a_line(monkeypatch):
 # ---- /metrics -----------------------------------------------------------------------------------
 
 
+@needs_replaceable
 def test_metrics_agree_with_memstats(server):
     parser = pytest.importorskip("prometheus_client.parser")
     with goalloc.installed():
@@ -265,6 +267,7 @@ def test_the_page_needs_nothing_from_elsewhere(server):
     assert nonce not in ask(server, "/debug/goalloc/")[1].decode()
 
 
+@needs_replaceable
 def test_what_the_page_asks_for(server):
     state = json.loads(ask(server, "/debug/goalloc/state.json")[1])
     assert state["pid"] == os.getpid()
@@ -283,6 +286,7 @@ def test_parts_of_the_page_run_no_script_on_their_own(server):
     assert "sandbox" in response.getheader("Content-Security-Policy")
 
 
+@needs_replaceable
 def test_a_map_that_is_too_large_is_refused(server, monkeypatch):
     monkeypatch.setattr(page, "MAX_SPANS", 0)
     with goalloc.installed():
