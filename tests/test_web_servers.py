@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 import threading
+import time
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -99,15 +100,71 @@ def test_only_so_many_connections():
     with goalloc.serve() as server:
         idle = [socket.create_connection(server.address) for _ in range(web_server._MAX_CONNECTIONS)]
         try:
-            wait_for(lambda: server._http._places._value == 0)
+            wait_for(lambda: server._http.workers._places._value == 0)
             with socket.create_connection(server.address) as refused:
                 refused.settimeout(60)
                 assert refused.recv(1) == b""
         finally:
             for connection in idle:
                 connection.close()
-        wait_for(lambda: server._http._places._value == web_server._MAX_CONNECTIONS)
+        wait_for(lambda: server._http.workers._places._value == web_server._MAX_CONNECTIONS)
         assert ask(server, "/debug/pprof/cmdline")[0].status == 200
+
+
+def test_clients_that_never_come_to_an_end_are_cut_off(monkeypatch):
+    """Each byte is in time, the request as a whole is not."""
+    monkeypatch.setattr(web_server, "_READ_TIMEOUT", 0.2)
+    with goalloc.serve() as server, socket.create_connection(server.address) as slow:
+        slow.settimeout(0.01)
+        given_up_at = time.monotonic() + 60
+        while time.monotonic() < given_up_at:
+            try:
+                slow.sendall(b"x")
+                if slow.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        else:
+            raise AssertionError("it may go on for ever")
+
+
+def test_requests_do_not_use_up_the_threads_that_a_profile_tells_apart(python):
+    code = """if True:
+        import goalloc, threading, urllib.request
+        from goalloc.web import server as server_module
+        goalloc.set_profile_rate(1)
+        goalloc.install()
+        def names():
+            threads = {s.thread.id: s.thread.name for s in goalloc.heap_profile().samples}
+            return list(threads.values())
+        def ask(n):
+            for _ in range(n):
+                urllib.request.urlopen(server.url + "debug/pprof/cmdline").read()
+            urllib.request.urlopen(server.url + "debug/pprof/heap").read()
+        with goalloc.serve() as server:
+            ask(50)
+            own = [name for name in names() if name != "MainThread"]
+            assert set(own) & {t.name for t in threading.enumerate()}, own
+            assert all(name.startswith("goalloc-http") for name in own), own
+            askers = [threading.Thread(target=ask, args=(5,), name="asker") for _ in range(4)]
+            for asker in askers: asker.start()
+            for asker in askers: asker.join()
+            busy = [t for t in threading.enumerate() if t.name.startswith("goalloc-http")]
+            own = [name for name in names() if name.startswith("goalloc-http")]
+            assert len(own) <= len(busy) <= server_module._MAX_CONNECTIONS + 1, (own, busy)
+            kept, seen, done = [], threading.Event(), threading.Event()
+            def work():
+                kept.append(bytes(5000)); seen.set(); done.wait(60)
+            user = threading.Thread(target=work, name="of the user")
+            user.start(); seen.wait(60)
+            assert "of the user" in names()
+            done.set(); user.join()
+        for thread in busy: thread.join(60)
+        print([t.name for t in threading.enumerate()])
+    """
+    assert python.output("-c", code) == "['MainThread']\n"
 
 
 def test_a_forked_child_does_not_hold_the_port(python):
