@@ -9,7 +9,7 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from pychild import wait_for
+from pychild import needs_replaceable, wait_for
 from webclient import ask, server  # noqa: F401  (server is a fixture)
 
 import goalloc
@@ -130,6 +130,7 @@ def test_clients_that_never_come_to_an_end_are_cut_off(monkeypatch):
             raise AssertionError("it may go on for ever")
 
 
+@needs_replaceable
 def test_requests_do_not_use_up_the_threads_that_a_profile_tells_apart(python):
     code = """if True:
         import goalloc, threading, urllib.request
