@@ -223,7 +223,8 @@ def make_top(
             )
         )  # fmt: skip
     heading = _Heading(
-        value, by, profile.rate, profile.about.mixed_rates, sum(sums), whole, len(some) - len(rows), profile._left_out(value),
+        value, by, profile.rate, profile.about.mixed_rates, sum(sums), whole, len(some) - len(rows),
+        profile._left_out(value),
         profile.is_diff, profile.warnings(),
     )  # fmt: skip
     return Top(rows, heading)

@@ -2,8 +2,9 @@
 
 For one or two people or scrapers at a time: a few connections at once, one request for each.  Threads
 stay until the server is closed: a profile tells threads apart, so that one for each request would fill
-it with names, which all later requests had to write.  At a loopback address it also refuses what a browser was led to by another name (DNS
-rebinding): a page from elsewhere must not read the heap of a program on the reader's machine.
+it with names, which all later requests had to write.  At a loopback address it also refuses what a
+browser was led to by another name (DNS rebinding): a page from elsewhere must not read the heap of a
+program on the reader's machine.
 """
 
 from __future__ import annotations
