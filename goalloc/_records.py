@@ -78,7 +78,7 @@ SampleFields = namedtuple(
 )
 TopRowFields = namedtuple(
     "TopRowFields",
-    "name flat flat_percent sum_percent cum cum_percent flat_error cum_error"
+    "name flat flat_percent sum_percent cum cum_percent flat_error cum_error",
 )
 ProfileTablesFields = namedtuple(
     "ProfileTablesFields", "functions locations threads stacks keys counts"

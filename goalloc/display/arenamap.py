@@ -221,8 +221,7 @@ def arena_map_text(m: ArenaMap) -> str:
     signs = ["".join(_sign(cells.get(i, [])) for i in range(at, at + _WIDTH)) for at in starts]
     for first, count in _alike(signs):
         offset = starts[first] * each * PAGE_SIZE / (1 << 20)
-        lines_more = "1 more line" if count == 2 else f"{count - 1} more lines"
-        more = f" and {lines_more} of these" if count > 1 else ""
+        more = f" and {count - 1} more line{'s' * (count > 2)} of these" if count > 1 else ""
         lines.append(f"{f'+{offset:g} MiB':>10} |{signs[first]}|{more}")
     lines.append(
         f"a sign is {each * PAGE_SIZE // 1024} KiB: ░▒▓█ slots, by fullness; ■ large; ≡ stacks; "

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("flat", "flat %", "sum %", "cum", "cum %", "")
 
-
 # An estimate is marked when its standard error is more than this part of it: of small blocks that
 # is so with fewer than four samples.
 _ROUGH = 0.5
@@ -150,7 +149,8 @@ class Top:
     def __str__(self) -> str:
         lines = [self._summary(), *self._heading.warnings]
         if self._rows:
-            lines += _name_flush_left(table(_HEADINGS, self._cells()), self._cells())
+            cells = self._cells()
+            lines += _name_flush_left(table(_HEADINGS, cells), cells)
         return "\n".join(lines + self._legend())
 
     def __repr__(self) -> str:
