@@ -89,6 +89,20 @@ static void check_in_use(struct report *r, const struct mspan *s) {
            "a page given back in span 0x%zx has a slot out", (size_t)s->start_addr);
 }
 
+/* What is given back of a free span goes in whole pages of the system, where those are larger. */
+static bool released_by_whole_pages(const struct mheap *h, const struct mspan *s) {
+    size_t os_page = os_page_size();
+    if (os_page <= GA_PAGE_SIZE)
+        return true;
+    for (uintptr_t at = s->start_addr, next; at < mspan_end(s); at = next) {
+        next = ga_min(ga_align_down(at, os_page) + os_page, mspan_end(s));
+        size_t released = arena_count_released(&h->map, at, (next - at) >> GA_PAGE_SHIFT);
+        if (released != 0 && released != os_page >> GA_PAGE_SHIFT)
+            return false;
+    }
+    return true;
+}
+
 static void check_spans(struct report *r, struct page_sums *sums) {
     struct mheap *h = r->h;
     uint8_t before_state = MSPAN_DEAD;
@@ -105,6 +119,8 @@ static void check_spans(struct report *r, struct page_sums *sums) {
             expect(r, before_state != MSPAN_FREE || before_end != s->start_addr,
                    "free spans at 0x%zx are neighbours", (size_t)s->start_addr);
             expect(r, s->scavenged == (released == s->npages), "scavenged flag of 0x%zx",
+                   (size_t)s->start_addr);
+            expect(r, released_by_whole_pages(h, s), "part of a page given back in 0x%zx",
                    (size_t)s->start_addr);
             expect(r, count_heap_bits(h, s) == 0, "live bits in free span 0x%zx",
                    (size_t)s->start_addr);

@@ -177,22 +177,43 @@ static void split_off_locked(struct mheap *h, struct mspan *s, size_t npages, st
     mheap_insert_free_locked(h, rest);
 }
 
-/* Pages of a free run, out of the treap, come into use.  True: all of them read zero. */
-static bool use_pages_locked(struct mheap *h, uintptr_t start, size_t npages) {
-    size_t fresh = arena_count_released(&h->map, start, npages);
+/* Pages of s, a free run out of the treap, come into use.  What else of s lies on the same pages of
+ * the system, where these are larger, is backed with them.  Returns how many of the npages had been
+ * given back. */
+static size_t back_pages_locked(struct mheap *h, const struct mspan *s, uintptr_t start,
+                                size_t npages) {
+    size_t fresh = arena_count_released(&h->map, start, npages), os_page;
+    if (fresh == 0)
+        return 0;
+    os_page = os_page_size();
+    uintptr_t low = ga_max(ga_align_down(start, os_page), s->start_addr);
+    uintptr_t high = ga_align_up(start + (npages << GA_PAGE_SHIFT), os_page);
+    size_t all = (ga_min(high, mspan_end(s)) - low) >> GA_PAGE_SHIFT;
+    os_used(&h->os, (void *)low, all << GA_PAGE_SHIFT);
+    h->released -= (uint64_t)arena_count_released(&h->map, low, all) << GA_PAGE_SHIFT;
+    arena_set_released(&h->map, low, all, false);
+    return fresh;
+}
+
+/* When what is left of the run is free again, and may go for it. */
+static void note_backed_locked(struct mheap *h, size_t fresh) {
     if (fresh != 0) {
-        os_used(&h->os, (void *)start, npages << GA_PAGE_SHIFT);
-        arena_set_released(&h->map, start, npages, false);
-        h->released -= (uint64_t)fresh << GA_PAGE_SHIFT;
         mheap_keep_limit_locked(h);
         mheap_keep_top_locked(h);
     }
-    return fresh == npages;
+}
+
+/* The best fit, if it happens to begin where it should: a run that was cut to measure before. */
+static struct mspan *find_aligned_locked(struct mheap *h, struct run_need need) {
+    struct mspan *s = treap_find(&h->free, need.npages);
+    return s != NULL && s->start_addr >> GA_PAGE_SHIFT & (need.align_pages - 1) ? NULL : s;
 }
 
 /* A free run of `pages`, with room behind it if there is one. */
-static struct mspan *find_run_locked(struct mheap *h, size_t pages, size_t room) {
-    struct mspan *s = room != 0 ? treap_find(&h->free, pages + room) : NULL;
+static struct mspan *find_run_locked(struct mheap *h, struct run_need need, size_t pages) {
+    struct mspan *s = need.room != 0 ? treap_find(&h->free, pages + need.room) : NULL;
+    if (s == NULL && need.align_pages > 1)
+        s = find_aligned_locked(h, need);
     if (s == NULL)
         s = treap_find(&h->free, pages);
     if (s == NULL && grow_locked(h, pages))
@@ -204,7 +225,7 @@ struct mspan *mheap_take_run_locked(struct mheap *h, struct run_need need) {
     size_t npages = need.npages, pages = npages + need.align_pages - 1;
     if (pages < npages || pages > UINT32_MAX)
         return NULL;
-    struct mspan *s = find_run_locked(h, pages, need.room);
+    struct mspan *s = find_run_locked(h, need, pages);
     if (s == NULL)
         return NULL;
     uintptr_t start = ga_align_up(s->start_addr, need.align_pages << GA_PAGE_SHIFT);
@@ -221,6 +242,7 @@ struct mspan *mheap_take_run_locked(struct mheap *h, struct run_need need) {
     treap_remove(&h->free, s);
     if (need.fills)
         mheap_populate_locked(h, start, npages, mspan_end(s));
+    size_t fresh = back_pages_locked(h, s, start, npages);
     if (tail != 0)
         split_off_locked(h, s, lead + npages, rest);
     if (lead != 0) { /* the caller gets the upper part, s stays behind, free */
@@ -230,8 +252,9 @@ struct mspan *mheap_take_run_locked(struct mheap *h, struct run_need need) {
         s->npages = (uint32_t)lead;
         mheap_insert_free_locked(h, s);
     }
-    if (use_pages_locked(h, run->start_addr, npages))
+    if (fresh == npages)
         run->needzero = 0; /* whatever the run was that it is cut from */
+    note_backed_locked(h, fresh);
     return run;
 }
 
@@ -391,6 +414,7 @@ bool mheap_extend_locked(struct mheap *h, struct mspan *s, size_t npages) {
     if (behind == NULL)
         return false;
     treap_remove(&h->free, behind);
+    size_t fresh = back_pages_locked(h, behind, end, more);
     if (behind->npages == more) {
         dead_span_locked(h, behind);
     } else {
@@ -398,7 +422,7 @@ bool mheap_extend_locked(struct mheap *h, struct mspan *s, size_t npages) {
         behind->npages -= (uint32_t)more;
         mheap_insert_free_locked(h, behind);
     }
-    use_pages_locked(h, end, more);
+    note_backed_locked(h, fresh);
     s->npages = (uint32_t)npages;
     arena_extend_span(&h->map, s, end, 0);
     count_in_use_locked(h, more);

@@ -10,7 +10,8 @@
  * Invariants (inspect_check proves them):
  *   mapped = pages of spans in use, manual and free, in bytes
  *   pages_in_use = sum of npages over spans in use
- *   released = GA_PAGE_SIZE * released bits, all of them in free spans
+ *   released = GA_PAGE_SIZE * released bits, all of them in free spans; where pages of the system
+ *     are larger, of whole ones
  *   inuse_released = bytes of the os_released pages of spans in use
  *   no two free spans are neighbours
  * Lock: `lock`, taken under any mcentral.lock, never the other way round.  Functions named _locked

@@ -57,15 +57,16 @@ static bool give_back_locked(struct mheap *h, uintptr_t low, size_t npages) {
 }
 
 /* Whole pages of the system only: those may be larger than ours, and what is left over at the ends
- * shares them with neighbours.  Then a run goes back as a whole. */
+ * shares them with neighbours. */
 static bool highest_kept(struct mheap *h, const struct mspan *s, size_t max_pages, uintptr_t *low,
                          uintptr_t *high) {
-    size_t os_page = os_page_size();
-    if (os_page <= GA_PAGE_SIZE)
-        return arena_highest_kept(&h->map, s->start_addr, mspan_end(s), max_pages, low, high);
-    *low = ga_align_up(s->start_addr, os_page);
-    *high = ga_align_down(mspan_end(s), os_page);
-    return *low < *high;
+    size_t unit = ga_max(os_page_size(), GA_PAGE_SIZE);
+    uintptr_t begin = ga_align_up(s->start_addr, unit), end = ga_align_down(mspan_end(s), unit);
+    if (begin >= end || !arena_highest_kept(&h->map, begin, end, max_pages, low, high))
+        return false;
+    *low = ga_align_down(*low, unit);
+    *high = ga_align_up(*high, unit);
+    return true;
 }
 
 size_t mheap_release_locked(struct mheap *h, struct mspan *s, size_t max_pages) {
@@ -243,8 +244,11 @@ static void scavenge_down_to_locked(struct mheap *h, uint64_t nbytes) {
 static GA_NOINLINE void keep_limit_locked(struct mheap *h) {
     scavenge_down_to_locked(h, h->memory_limit);
     uint64_t near = h->memory_limit / 100 * GA_TIGHT_PERCENT;
-    uint64_t needed = mheap_ready_bytes_locked(h) - (kept_locked(h) << GA_PAGE_SHIFT);
-    atomic_store_explicit(&h->tight, needed > near, memory_order_relaxed);
+    uint64_t ready = mheap_ready_bytes_locked(h);
+    uint64_t needed = ready - (kept_locked(h) << GA_PAGE_SHIFT);
+    /* what is kept may be what can't go: parts of larger pages of the system */
+    bool tight = needed > near || ready > h->memory_limit;
+    atomic_store_explicit(&h->tight, tight, memory_order_relaxed);
 }
 
 void mheap_keep_limit_locked(struct mheap *h) {

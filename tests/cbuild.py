@@ -122,6 +122,13 @@ class Builder:
         return target
 
     @functools.cache
+    def larger_pages(self):
+        """A library that gives a program larger pages, loaded before it (c/pages.c)."""
+        target = self.directory / "pages.so"
+        compile_c(*FLAGS, "-shared", "-fPIC", CTESTS / "pages.c", "-o", target)
+        return target
+
+    @functools.cache
     def runner(self, sanitizer):
         """The command line before a program of this sanitizer; None: its programs do not run here.
 

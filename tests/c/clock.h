@@ -73,11 +73,6 @@ static inline void clock_run_out(struct clocked *t) {
     }
 }
 
-/* Bytes of free runs that are not given back. */
-static inline uint64_t kept_bytes(const struct mheap *h) {
-    return ((uint64_t)h->free.npages << GA_PAGE_SHIFT) - h->released;
-}
-
 /* Nothing is in use, and the system has everything. */
 static inline void check_all_is_back(const struct mheap *h) {
     CHECK_EQ(h->pages_in_use, 0);

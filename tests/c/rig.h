@@ -35,6 +35,21 @@ static inline void rig_close(struct rig *r) {
     heap_delete(r->h);
 }
 
+/* What goes back to the system goes in pages of the larger kind, the heap's or the system's. */
+static inline size_t rig_unit(void) { return ga_max(os_page_size(), GA_PAGE_SIZE); }
+
+/* Bytes of free runs that are not given back, and could be. */
+static inline uint64_t rig_kept(const struct mheap *h) {
+    size_t unit = rig_unit();
+    uint64_t pages = 0;
+    for (struct mspan *s = treap_first(&h->free); s != NULL; s = treap_next(s)) {
+        uintptr_t low = ga_align_up(s->start_addr, unit), high = ga_align_down(mspan_end(s), unit);
+        size_t n = high > low ? (high - low) >> GA_PAGE_SHIFT : 0;
+        pages += n - arena_count_released(&h->map, low, n);
+    }
+    return pages << GA_PAGE_SHIFT;
+}
+
 /* The k-th call of the system from now on fails, and all later ones if all; 0 ends that. */
 static inline void rig_fail(struct rig *r, uint64_t k, bool all) {
     atomic_store(&r->h->os.fail_all, all);

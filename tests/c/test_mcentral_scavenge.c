@@ -1,9 +1,12 @@
-/* What a central gives back: idle spans when they age, and vacant pages inside the others. */
+/* What a central gives back: idle spans when they age, and vacant pages inside the others, but for
+ * systems whose pages are larger than the heap's.  larger pages: */
 #include "blocks.h"
 
 #include <string.h>
 
 enum { MAX_SLOTS = GA_MAX_SLOTS_PER_SPAN, LONG_AGO = 100 };
+
+static bool vacant_pages; /* can they go back? */
 
 /* One full span of a central, its slots written to. */
 struct one {
@@ -80,11 +83,12 @@ static uint64_t sweep(struct one *t, uint8_t min_age) {
     return given;
 }
 
-/* The slow way: a page is vacant if no byte of it belongs to a slot that is out. */
+/* The slow way: a page is vacant if no byte of it belongs to a slot that is out.  A larger one is
+ * not the span's alone. */
 static uint32_t vacant(const struct one *t) {
     size_t os_page = os_page_size();
     uint32_t mask = 0;
-    for (unsigned page = 0; page * os_page < mspan_bytes(t->s); page++) {
+    for (unsigned page = 0; os_page <= GA_PAGE_SIZE && page * os_page < mspan_bytes(t->s); page++) {
         bool any = false;
         for (unsigned i = 0; i < t->s->nelems; i++) {
             size_t from = i * t->s->elemsize, to = from + t->s->elemsize;
@@ -203,7 +207,7 @@ static void test_age(void) {
         CHECK_EQ(sweep(&t, 5), 0);
     }
     mcentral_age(t.rig.h, t.mc, 9);
-    CHECK(sweep(&t, 5) > 0);
+    CHECK_EQ(sweep(&t, 5) > 0, vacant_pages);
     one_close(&t);
 }
 
@@ -224,7 +228,7 @@ static void test_freed_while_released(void) {
         sweep(&t, 0);
         uint64_t before = t.rig.h->released, whole = 0;
         size_t per_page = GA_PAGE_SIZE / os_page_size();
-        for (unsigned page = 0; page < t.s->npages; page++) {
+        for (unsigned page = 0; vacant_pages && page < t.s->npages; page++) {
             uint32_t bits = t.s->os_released >> page * per_page & ((1u << per_page) - 1);
             whole += bits == (1u << per_page) - 1;
         }
@@ -304,7 +308,7 @@ static void test_walk_while_spans_move(struct rng *rng) {
             check_counters(r.h);
         } while (mcentral_sweep_step(r.h, mc, 0, &given));
     }
-    CHECK(given > 0);
+    CHECK_EQ(given > 0, vacant_pages);
     check_counters(r.h);
     for (size_t i = 0; i < n; i++)
         if (i % 8 >= 5 && slot[i] != NULL)
@@ -343,6 +347,7 @@ static void test_idle_spans_age(void) {
 
 int main(void) {
     struct rng rng;
+    vacant_pages = os_page_size() <= GA_PAGE_SIZE;
     rng_seed(&rng, check_seed());
     for (int i = 0; i < 5; i++)
         test_against_model(&rng);

@@ -1,5 +1,5 @@
 /* The page heap: named cases (before, request, after), and random ones against an array of
- * pages. */
+ * pages.  larger pages: */
 #include "large.h"
 
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "rng.h"
 
 static struct mheap heap;
+static size_t unit; /* pages of the heap that go back together: the system's may be larger */
 
 /* Recounts what the treap, the arenas and the counters must agree on. */
 static void check_counts(struct mheap *h) {
@@ -49,24 +50,29 @@ static void release(struct mspan *s) {
     check_counts(&heap);
 }
 
-/* Runs side by side, as long as `lengths` say; those with an odd number are free. */
+/* Runs side by side, each `scale` times as long as `lengths` say; those with an odd number are
+ * free. */
 struct row {
     struct mspan *span[16];
     uintptr_t start[16];
     unsigned n;
 };
 
-static void lay(struct row *r, const unsigned *lengths, unsigned n) {
+static void lay_scaled(struct row *r, const unsigned *lengths, unsigned n, size_t scale) {
     CHECK(mheap_init(&heap, LAYOUT_SPARSE, 0));
     r->n = n;
     for (unsigned i = 0; i < n; i++) {
-        r->span[i] = alloc(lengths[i]);
+        r->span[i] = alloc(lengths[i] * scale);
         r->start[i] = r->span[i]->start_addr;
     }
     for (unsigned i = 1; i < n; i++) /* fresh memory is handed out upwards without gaps */
-        CHECK_EQ(r->start[i], r->start[i - 1] + lengths[i - 1] * GA_PAGE_SIZE);
+        CHECK_EQ(r->start[i], r->start[i - 1] + lengths[i - 1] * scale * GA_PAGE_SIZE);
     for (unsigned i = 1; i < n; i += 2)
         release(r->span[i]);
+}
+
+static void lay(struct row *r, const unsigned *lengths, unsigned n) {
+    lay_scaled(r, lengths, n, 1);
 }
 
 /* ---- named cases ---------------------------------------------------------------------------- */
@@ -123,7 +129,7 @@ static void test_growth(void) {
     CHECK_EQ(heap.mapped, 0);
     uintptr_t first = alloc(1)->start_addr;
     CHECK_EQ(heap.mapped, GA_HEAP_GROW_MIN);
-    CHECK_EQ(heap.released, GA_HEAP_GROW_MIN - GA_PAGE_SIZE); /* not used, so not there */
+    CHECK_EQ(heap.released, GA_HEAP_GROW_MIN - unit * GA_PAGE_SIZE); /* not used, so not there */
     size_t per_grow = GA_HEAP_GROW_MIN / GA_PAGE_SIZE;
     CHECK_EQ(alloc(per_grow - 1)->start_addr, first + GA_PAGE_SIZE);
     CHECK_EQ(heap.mapped, GA_HEAP_GROW_MIN);
@@ -146,15 +152,15 @@ static void test_too_large(void) {
 /* Of equal runs the one whose pages are still there, at whatever address. */
 static void test_scavenged_tie_break(void) {
     struct row r;
-    lay(&r, (unsigned[]){1, 5, 1, 5, 1}, 5);
-    struct mspan *low = alloc(5), *high = alloc(5);
+    lay_scaled(&r, (unsigned[]){1, 5, 1, 5, 1}, 5, unit);
+    struct mspan *low = alloc(5 * unit), *high = alloc(5 * unit);
     CHECK_EQ(low->start_addr, r.start[1]);
     CHECK_EQ(high->start_addr, r.start[3]);
     release(low);
     mheap_free_os_memory(&heap);
     release(high);
-    CHECK_EQ(alloc(5)->start_addr, r.start[3]);
-    CHECK_EQ(alloc(5)->start_addr, r.start[1]);
+    CHECK_EQ(alloc(5 * unit)->start_addr, r.start[3]);
+    CHECK_EQ(alloc(5 * unit)->start_addr, r.start[1]);
     mheap_destroy(&heap);
 }
 
@@ -170,34 +176,35 @@ static bool all_zero(const unsigned char *p, size_t n) {
  * when it comes again, and says so. */
 static void test_free_os_memory(void) {
     struct row r;
-    lay(&r, (unsigned[]){1, 6, 1, 3, 1}, 5);
+    lay_scaled(&r, (unsigned[]){1, 6, 1, 3, 1}, 5, unit);
+    const size_t size = unit * GA_PAGE_SIZE;
     uint64_t fresh = heap.released;
-    struct mspan *s = alloc(6);
+    struct mspan *s = alloc(6 * unit);
     CHECK_EQ(s->needzero, 1);
     memset((void *)s->start_addr, 0x5a, mspan_bytes(s));
     release(s);
-    CHECK_EQ(mheap_free_os_memory(&heap), 9 * GA_PAGE_SIZE);
+    CHECK_EQ(mheap_free_os_memory(&heap), 9 * size);
     check_counts(&heap);
-    CHECK_EQ(heap.released, fresh + 9 * GA_PAGE_SIZE);
+    CHECK_EQ(heap.released, fresh + 9 * size);
     CHECK_EQ(mheap_free_os_memory(&heap), 0);
-    s = alloc(6);
+    s = alloc(6 * unit);
     CHECK_EQ(s->start_addr, r.start[1]);
     CHECK_EQ(s->needzero, 0);
     CHECK(all_zero((void *)s->start_addr, mspan_bytes(s)));
-    CHECK_EQ(heap.released, fresh + 3 * GA_PAGE_SIZE);
+    CHECK_EQ(heap.released, fresh + 3 * size);
 
     /* half given back, half not: merged it is neither, and gives only its rest */
     memset((void *)s->start_addr, 0x5a, mspan_bytes(s));
     release(s);
     release(r.span[2]);
     struct mspan *merged = mheap_span_of_locked(&heap, r.start[2]);
-    CHECK_EQ(merged->npages, 10);
+    CHECK_EQ(merged->npages, 10 * unit);
     CHECK_EQ(merged->scavenged, 0);
     CHECK_EQ(merged->needzero, 1);
-    CHECK_EQ(mheap_free_os_memory(&heap), 7 * GA_PAGE_SIZE);
+    CHECK_EQ(mheap_free_os_memory(&heap), 7 * size);
     CHECK_EQ(merged->scavenged, 1);
     CHECK_EQ(merged->needzero, 0);
-    s = alloc(10);
+    s = alloc(10 * unit);
     CHECK(s->start_addr == r.start[1] && all_zero((void *)s->start_addr, mspan_bytes(s)));
     mheap_destroy(&heap);
 }
@@ -205,14 +212,15 @@ static void test_free_os_memory(void) {
 /* A run that the system does not take back stays as it is. */
 static void test_free_os_memory_fails(void) {
     struct row r;
-    lay(&r, (unsigned[]){1, 6, 1, 3, 1}, 5);
+    lay_scaled(&r, (unsigned[]){1, 6, 1, 3, 1}, 5, unit);
+    const size_t size = unit * GA_PAGE_SIZE;
     uint64_t released = heap.released;
     atomic_store(&heap.os.fail_at, atomic_load(&heap.os.ncalls) + 1);
-    CHECK_EQ(mheap_free_os_memory(&heap), 6 * GA_PAGE_SIZE); /* the smaller is asked for first */
+    CHECK_EQ(mheap_free_os_memory(&heap), 6 * size); /* the smaller is asked for first */
     check_counts(&heap);
-    CHECK_EQ(heap.released, released + 6 * GA_PAGE_SIZE);
-    CHECK_EQ(mheap_free_os_memory(&heap), 3 * GA_PAGE_SIZE);
-    CHECK_EQ(alloc(3)->needzero, 0);
+    CHECK_EQ(heap.released, released + 6 * size);
+    CHECK_EQ(mheap_free_os_memory(&heap), 3 * size);
+    CHECK_EQ(alloc(3 * unit)->needzero, 0);
     mheap_destroy(&heap);
 }
 
@@ -262,6 +270,20 @@ static void model_look(struct model *m) {
                              : 0;
 }
 
+/* Those of a run in use, and what is free on the same pages of the system. */
+static void model_use(struct model *m, size_t at, size_t n) {
+    for (size_t i = ga_align_down(at, unit); i < ga_align_up(at + n, unit); i++)
+        m->page[i] &= PAGE_USED;
+    memset(m->page + at, PAGE_USED, n);
+}
+
+/* All that is free goes back, by whole pages of the system. */
+static void model_give_all(struct model *m) {
+    for (size_t i = 0; i < m->npages; i += unit)
+        if (memchr(m->page + i, PAGE_USED, unit) == NULL)
+            memset(m->page + i, PAGE_RELEASED, unit);
+}
+
 static struct mspan *model_alloc(struct model *m, struct rng *rng, size_t want) {
     size_t at = model_find(m, want);
     uint64_t given = heap.scavenge.bytes;
@@ -275,7 +297,7 @@ static struct mspan *model_alloc(struct model *m, struct rng *rng, size_t want) 
         at = model_find(m, want);
     }
     CHECK_EQ(s->start_addr, m->base + (at << GA_PAGE_SHIFT));
-    memset(m->page + at, PAGE_USED, want);
+    model_use(m, at, want);
     if (heap.scavenge.bytes != given)
         model_look(m);
     return s;
@@ -304,8 +326,7 @@ static void test_against_model(struct rng *rng) {
         }
         if (rng_next(rng) % 100 == 0) {
             mheap_free_os_memory(&heap);
-            for (size_t i = 0; i < m.npages; i++)
-                m.page[i] |= m.page[i] & PAGE_USED ? 0 : PAGE_RELEASED;
+            model_give_all(&m);
         }
         check_counts(&heap);
     }
@@ -365,6 +386,7 @@ static void test_every_class(void) {
 
 int main(void) {
     struct rng rng;
+    unit = ga_max(os_page_size(), GA_PAGE_SIZE) / GA_PAGE_SIZE;
     rng_seed(&rng, check_seed());
     test_best_fit();
     test_split();

@@ -1,6 +1,7 @@
 /* profile: against a shadow that counts every block, to the byte where each is sampled and within
  * chance where not; in use, freed, and at the peak; changed rates; no room; and, threads:
- * allocating, freeing each other's blocks, reading and changing the rate at once. */
+ * allocating, freeing each other's blocks, reading and changing the rate at once.
+ * larger pages: */
 #include "profile.h"
 
 #include <math.h>
@@ -319,25 +320,26 @@ static void test_rate_in_between(void) {
 
 /* What has no room is dropped and counted; the blocks are blocks like any other. */
 static void test_cap(void) {
-    enum { N = 5000 };
-    static void *p[N];
+    static void *p[80000];
+    uint64_t cap = 10 * os_page_size(); /* it is given by pages of the system */
+    size_t n = ga_min(cap / 8, sizeof p / sizeof p[0]);
     struct bench b;
     bench_open(&b, MCACHE_HEAP, 1);
-    b.r.h->profile_budget.cap = 40 * GA_KIB;
-    for (unsigned i = 0; i < N; i++) {
-        site = i % SITES;
+    b.r.h->profile_budget.cap = cap;
+    for (size_t i = 0; i < n; i++) {
+        site = (uint32_t)(i % SITES);
         p[i] = ga_malloc(b.r.h, b.r.c, 64, false);
     }
     struct profile_copy copy = read_all(&b);
     uint64_t allocs = 0;
     for (uint32_t i = 0; i < copy.nsamples; i++)
         allocs += copy.samples[i].allocs;
-    CHECK_EQ(allocs + copy.dropped, N);
-    CHECK(copy.dropped != 0 && allocs != 0 && copy.memory <= 40 * GA_KIB);
+    CHECK_EQ(allocs + copy.dropped, n);
+    CHECK(copy.dropped != 0 && allocs != 0 && copy.memory <= cap);
     CHECK_EQ(copy.nblocks, allocs);
     profile_copy_free(&b.profile, &copy);
     CHECK_HEAP(b.r.h);
-    for (unsigned i = 0; i < N; i++)
+    for (size_t i = 0; i < n; i++)
         CHECK_EQ(ga_free(b.r.h, b.r.c, p[i]), MISUSE_NONE);
     CHECK_EQ(nlive(&b), 0);
     bench_close(&b);
