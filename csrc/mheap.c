@@ -177,24 +177,6 @@ static void split_off_locked(struct mheap *h, struct mspan *s, size_t npages, st
     mheap_insert_free_locked(h, rest);
 }
 
-/* Pages of s, a free run out of the treap, come into use.  What else of s lies on the same pages of
- * the system, where these are larger, is backed with them.  Returns how many of the npages had been
- * given back. */
-static size_t back_pages_locked(struct mheap *h, const struct mspan *s, uintptr_t start,
-                                size_t npages) {
-    size_t fresh = arena_count_released(&h->map, start, npages), os_page;
-    if (fresh == 0)
-        return 0;
-    os_page = os_page_size();
-    uintptr_t low = ga_max(ga_align_down(start, os_page), s->start_addr);
-    uintptr_t high = ga_align_up(start + (npages << GA_PAGE_SHIFT), os_page);
-    size_t all = (ga_min(high, mspan_end(s)) - low) >> GA_PAGE_SHIFT;
-    os_used(&h->os, (void *)low, all << GA_PAGE_SHIFT);
-    h->released -= (uint64_t)arena_count_released(&h->map, low, all) << GA_PAGE_SHIFT;
-    arena_set_released(&h->map, low, all, false);
-    return fresh;
-}
-
 /* When what is left of the run is free again, and may go for it. */
 static void note_backed_locked(struct mheap *h, size_t fresh) {
     if (fresh != 0) {
@@ -204,15 +186,15 @@ static void note_backed_locked(struct mheap *h, size_t fresh) {
 }
 
 /* The best fit, if it happens to begin where it should: a run that was cut to measure before. */
-static struct mspan *find_aligned_locked(struct mheap *h, struct run_need need) {
-    struct mspan *s = treap_find(&h->free, need.npages);
-    return s != NULL && s->start_addr >> GA_PAGE_SHIFT & (need.align_pages - 1) ? NULL : s;
+static struct mspan *find_aligned_locked(struct mheap *h, const struct run_need *need) {
+    struct mspan *s = treap_find(&h->free, need->npages);
+    return s != NULL && s->start_addr >> GA_PAGE_SHIFT & (need->align_pages - 1) ? NULL : s;
 }
 
 /* A free run of `pages`, with room behind it if there is one. */
-static struct mspan *find_run_locked(struct mheap *h, struct run_need need, size_t pages) {
-    struct mspan *s = need.room != 0 ? treap_find(&h->free, pages + need.room) : NULL;
-    if (s == NULL && need.align_pages > 1)
+static struct mspan *find_run_locked(struct mheap *h, const struct run_need *need, size_t pages) {
+    struct mspan *s = need->room != 0 ? treap_find(&h->free, pages + need->room) : NULL;
+    if (s == NULL && need->align_pages > 1)
         s = find_aligned_locked(h, need);
     if (s == NULL)
         s = treap_find(&h->free, pages);
@@ -225,7 +207,7 @@ struct mspan *mheap_take_run_locked(struct mheap *h, struct run_need need) {
     size_t npages = need.npages, pages = npages + need.align_pages - 1;
     if (pages < npages || pages > UINT32_MAX)
         return NULL;
-    struct mspan *s = find_run_locked(h, need, pages);
+    struct mspan *s = find_run_locked(h, &need, pages);
     if (s == NULL)
         return NULL;
     uintptr_t start = ga_align_up(s->start_addr, need.align_pages << GA_PAGE_SHIFT);
@@ -242,7 +224,7 @@ struct mspan *mheap_take_run_locked(struct mheap *h, struct run_need need) {
     treap_remove(&h->free, s);
     if (need.fills)
         mheap_populate_locked(h, start, npages, mspan_end(s));
-    size_t fresh = back_pages_locked(h, s, start, npages);
+    size_t fresh = mheap_back_locked(h, s, start, npages);
     if (tail != 0)
         split_off_locked(h, s, lead + npages, rest);
     if (lead != 0) { /* the caller gets the upper part, s stays behind, free */
@@ -341,7 +323,7 @@ struct mspan *mheap_alloc_manual(struct mheap *h, size_t npages) {
 /* Of what had been given back inside s, whole pages of ours stay so; of others the rest is backed,
  * so they count as kept. */
 static void keep_released_locked(struct mheap *h, struct mspan *s) {
-    size_t os_page = os_page_size(), per_page = GA_PAGE_SIZE / os_page;
+    size_t os_page = h->os_page, per_page = GA_PAGE_SIZE / os_page;
     uint32_t whole = ((uint32_t)1 << per_page) - 1, released = s->os_released;
     for (size_t i = 0; i < s->npages; i++) {
         if ((released >> (i * per_page) & whole) != whole)
@@ -414,7 +396,7 @@ bool mheap_extend_locked(struct mheap *h, struct mspan *s, size_t npages) {
     if (behind == NULL)
         return false;
     treap_remove(&h->free, behind);
-    size_t fresh = back_pages_locked(h, behind, end, more);
+    size_t fresh = mheap_back_locked(h, behind, end, more);
     if (behind->npages == more) {
         dead_span_locked(h, behind);
     } else {
@@ -469,6 +451,7 @@ struct mspan *mheap_span_of_locked(struct mheap *h, uintptr_t addr) {
 bool mheap_init(struct mheap *h, enum arena_layout layout, size_t linear_bytes) {
     memset(h, 0, sizeof *h);
     os_init(&h->os);
+    h->os_page = os_page_size();
     mutex_init(&h->lock, GA_RANK_HEAP, "mheap");
     persistentalloc_init(&h->persistent, &h->os);
     treap_init(&h->free, os_entropy());

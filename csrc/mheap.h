@@ -52,6 +52,7 @@ struct mheap {
     struct os os;
     struct persistentalloc persistent;
     struct mutex lock;
+    size_t os_page; /* os_page_size() */
 
     /* ---- guarded by lock ---- */
     struct treap free;
@@ -135,6 +136,10 @@ void mheap_insert_free_locked(struct mheap *h, struct mspan *s);
 /* npages from start are about to be written, which are still free, and released as far as they
  * were, and those behind them up to end may be next: backs all that in one go, or does nothing. */
 void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uintptr_t end);
+
+/* Pages of s, a free run out of the treap, come into use, and with them what else of s lies on the
+ * same pages of the system.  Returns how many of the npages had been given back. */
+size_t mheap_back_locked(struct mheap *h, const struct mspan *s, uintptr_t start, size_t npages);
 
 /* The pages of free span s that are not given back yet go back, the highest max_pages of them.
  * Returns the bytes: 0 also where the system refuses. */

@@ -60,7 +60,7 @@ static bool give_back_locked(struct mheap *h, uintptr_t low, size_t npages) {
  * shares them with neighbours. */
 static bool highest_kept(struct mheap *h, const struct mspan *s, size_t max_pages, uintptr_t *low,
                          uintptr_t *high) {
-    size_t unit = ga_max(os_page_size(), GA_PAGE_SIZE);
+    size_t unit = ga_max(h->os_page, GA_PAGE_SIZE);
     uintptr_t begin = ga_align_up(s->start_addr, unit), end = ga_align_down(mspan_end(s), unit);
     if (begin >= end || !arena_highest_kept(&h->map, begin, end, max_pages, low, high))
         return false;
@@ -109,7 +109,7 @@ size_t mheap_free_os_memory(struct mheap *h) {
 
 static GA_NOINLINE void populate_locked(struct mheap *h, uintptr_t start, size_t npages,
                                         uintptr_t end) {
-    if (os_page_size() > GA_PAGE_SIZE) /* what begins or ends within one is not all ours */
+    if (h->os_page > GA_PAGE_SIZE) /* what begins or ends within one is not all ours */
         return;
     uintptr_t next = start + (npages << GA_PAGE_SHIFT);
     size_t behind = (end - start) >> GA_PAGE_SHIFT, ahead = 0;
@@ -131,6 +131,32 @@ void mheap_populate_locked(struct mheap *h, uintptr_t start, size_t npages, uint
     if (arena_released_from(&h->map, start, npages) == npages && !h->map.huge_unasked &&
         !huge_is_possible(&h->map, start, npages << GA_PAGE_SHIFT))
         populate_locked(h, start, npages, end);
+}
+
+static void set_backed_locked(struct mheap *h, uintptr_t start, size_t npages, size_t fresh) {
+    os_used(&h->os, (void *)start, npages << GA_PAGE_SHIFT);
+    arena_set_released(&h->map, start, npages, false);
+    h->released -= (uint64_t)fresh << GA_PAGE_SHIFT;
+}
+
+/* What else of s lies on the same pages of the system is backed with what is. */
+static GA_NOINLINE void back_whole_pages_locked(struct mheap *h, const struct mspan *s,
+                                                uintptr_t start, size_t npages) {
+    uintptr_t low = ga_max(ga_align_down(start, h->os_page), s->start_addr);
+    uintptr_t high = ga_align_up(start + (npages << GA_PAGE_SHIFT), h->os_page);
+    size_t all = (ga_min(high, mspan_end(s)) - low) >> GA_PAGE_SHIFT;
+    set_backed_locked(h, low, all, arena_count_released(&h->map, low, all));
+}
+
+size_t mheap_back_locked(struct mheap *h, const struct mspan *s, uintptr_t start, size_t npages) {
+    size_t fresh = arena_count_released(&h->map, start, npages);
+    if (fresh == 0)
+        return 0;
+    if (GA_UNLIKELY(h->os_page > GA_PAGE_SIZE))
+        back_whole_pages_locked(h, s, start, npages);
+    else
+        set_backed_locked(h, start, npages, fresh);
+    return fresh;
 }
 
 /* ---- goal ----------------------------------------------------------------------------------- */
