@@ -102,6 +102,11 @@ static void leave_preload(const char *self) {
     free(kept);
 }
 
+static bool profile_is_wanted(void) {
+    const char *path = getenv("GOALLOC_PROFILE");
+    return path != NULL && *path != '\0' && strcmp(path, "off") != 0 && strcmp(path, "0") != 0;
+}
+
 /* Puts goalloc in place; NULL or one sentence why not. */
 static const char *launch(const char *self, int argc, char **argv, bool stats, bool children) {
     char core[PATH_MAX];
@@ -125,7 +130,7 @@ static const char *launch(const char *self, int argc, char **argv, bool stats, b
     /* Also where goalloc is not in place: the Python side can still wrap what is. */
     void (*run_at_start)(const char *, bool) =
         (void (*)(const char *, bool))symbol(handle, "goalloc_run_at_start");
-    if (getenv("GOALLOC_PROFILE") != NULL && run_at_start != NULL)
+    if (profile_is_wanted() && run_at_start != NULL)
         run_at_start(core, children);
     return why_not;
 }

@@ -18,6 +18,7 @@
 /* ---- texts ---------------------------------------------------------------------------------- */
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_off(const char *text) { return strcmp(text, "off") == 0; }
 
 /* Moves *text behind the digits; none are 0.  False: too many. */
 static bool take_number(const char **text, uint64_t *number) {
@@ -50,7 +51,7 @@ bool parse_bytes(const char *text, uint64_t *nbytes) {
 
 bool parse_seconds(const char *text, uint64_t *ns) {
     uint64_t whole, fraction = 0;
-    if (strcmp(text, "off") == 0 || strcmp(text, "inf") == 0) {
+    if (is_off(text) || strcmp(text, "inf") == 0) {
         *ns = UINT64_MAX;
         return true;
     }
@@ -70,7 +71,7 @@ bool parse_seconds(const char *text, uint64_t *ns) {
 }
 
 bool parse_memory_limit(const char *text, uint64_t *nbytes) {
-    if (strcmp(text, "off") == 0) {
+    if (is_off(text)) {
         *nbytes = UINT64_MAX;
         return true;
     }
@@ -106,9 +107,18 @@ static void read_layout(struct settings *s) {
              "the default is used\n");
 }
 
+/* A number of which 0 is none: so is "off". */
+static bool parse_number(const char *text, uint64_t max, uint64_t *number) {
+    uint64_t n = 0;
+    if (!is_off(text) && (!is_digit(*text) || !take_number(&text, &n) || *text != '\0' || n > max))
+        return false;
+    *number = n;
+    return true;
+}
+
 static void read_huge_pages(struct settings *s) {
     const char *huge = getenv("GOALLOC_HUGE_PAGES");
-    if (huge == NULL || strcmp(huge, "off") == 0)
+    if (huge == NULL || is_off(huge))
         s->huge_pages = HUGE_OFF;
     else if (strcmp(huge, "dense") == 0)
         s->huge_pages = HUGE_DENSE;
@@ -123,7 +133,7 @@ static void read_profile_rate(struct settings *s) {
     uint64_t n;
     if (rate == NULL)
         return;
-    if (strcmp(rate, "off") == 0)
+    if (is_off(rate))
         s->profile_rate = 0;
     else if (parse_bytes(rate, &n) && n <= GA_SAMPLE_RATE_MAX)
         s->profile_rate = n;
@@ -132,36 +142,47 @@ static void read_profile_rate(struct settings *s) {
              "block, or off; the default is used\n");
 }
 
+static bool is_asked_for(const char *name) {
+    const char *text = getenv(name);
+    return text != NULL && *text != '\0' && !is_off(text) && strcmp(text, "0") != 0;
+}
+
+/* What these say Python code reads, and only where there is a profile to be written. */
+static void read_profile_file(void) {
+    if (is_asked_for("GOALLOC_PROFILE"))
+        return;
+    if (is_asked_for("GOALLOC_PROFILE_EVERY"))
+        warn("goalloc: warning: GOALLOC_PROFILE_EVERY is nothing without GOALLOC_PROFILE: no "
+             "profile is written\n");
+    if (is_asked_for("GOALLOC_PROFILE_SIGNAL"))
+        warn("goalloc: warning: GOALLOC_PROFILE_SIGNAL is nothing without GOALLOC_PROFILE: no "
+             "profile is written\n");
+}
+
 static void read_debug(struct settings *s) {
     const char *text = getenv("GOALLOC_DEBUG");
-    uint64_t n;
     if (text == NULL)
         return;
-    bool number = is_digit(*text) && take_number(&text, &n) && *text == '\0';
-    if (number)
-        s->debug = n == 1 ? GA_DEBUG_CHECK_EVERY : n;
-    else
-        warn("goalloc: warning: GOALLOC_DEBUG is neither 0, 1 nor a number of operations between "
+    if (!parse_number(text, UINT64_MAX, &s->debug))
+        warn("goalloc: warning: GOALLOC_DEBUG is neither off, 1 nor a number of operations between "
              "checks; it is off\n");
+    else if (s->debug == 1)
+        s->debug = GA_DEBUG_CHECK_EVERY;
 }
 
 static void read_guard(struct settings *s) {
     const char *text = getenv("GOALLOC_GUARD");
-    uint64_t n;
-    if (text == NULL)
-        return;
-    if (is_digit(*text) && take_number(&text, &n) && *text == '\0' && n <= GA_GUARD_RATE_MAX)
-        s->guard_rate = n;
-    else
+    if (text != NULL && !parse_number(text, GA_GUARD_RATE_MAX, &s->guard_rate))
         warn("goalloc: warning: GOALLOC_GUARD is no number such as 5000: none is guarded\n");
 }
 
 static void read_random_arenas(struct settings *s) {
     const char *text = getenv("GOALLOC_RANDOM_ARENAS");
-    s->random_arenas = text != NULL && strcmp(text, "1") == 0;
-    if (text != NULL && !s->random_arenas && strcmp(text, "0") != 0)
-        warn("goalloc: warning: GOALLOC_RANDOM_ARENAS is neither 0 nor 1: arenas are where they "
+    uint64_t n = 0;
+    if (text != NULL && !parse_number(text, 1, &n))
+        warn("goalloc: warning: GOALLOC_RANDOM_ARENAS is neither off nor 1: arenas are where they "
              "always are\n");
+    s->random_arenas = n != 0;
 }
 
 void settings_read(struct settings *s) {
@@ -175,6 +196,7 @@ void settings_read(struct settings *s) {
     read_huge_pages(s);
     read_debug(s);
     read_profile_rate(s);
+    read_profile_file();
     read_guard(s);
     read_random_arenas(s);
     const char *delay = getenv("GOALLOC_SCAVENGE_DELAY"), *limit = getenv("GOALLOC_MEMORY_LIMIT");

@@ -16,7 +16,8 @@ struct settings {
     uint64_t debug;             /* GOALLOC_DEBUG: operations between two checks; 0: off */
 };
 
-/* Each variable; one that makes no sense gets a warning on stderr and counts as not set. */
+/* Each variable; one that makes no sense gets a warning on stderr and counts as not set.  "off" is
+ * said of all that can be off, and 0 of those that are numbers, but for a delay and a limit. */
 void settings_read(struct settings *s);
 
 /* The same in every locale.  False: no such text, or out of range; the result is untouched. */

@@ -27,6 +27,7 @@ PID = "GOALLOC_PROFILE_PID"
 EVERY = "GOALLOC_PROFILE_EVERY"
 SIGNAL = "GOALLOC_PROFILE_SIGNAL"
 VARIABLES = (PATH, PID, EVERY, SIGNAL)
+_OFF = ("", "0", "off")
 
 _SHORTEST = 0.1
 _LONGEST = 10 * 365 * 86400.0  # far below what a lock can wait for
@@ -299,14 +300,14 @@ def start(path: str, *, every: float | None = None, signum: int | None = None) -
 
 
 def start_from(settings: Mapping[str, str]) -> None:
-    """The same, as environment() has put it down or a user has; nothing if there is no path.
+    """The same, as environment() has put it down or a user has; nothing if the path is "off" or not there.
 
     What is not well formed is one line on stderr, and does without.  A helper of multiprocessing is
     not the program: its resource tracker writes nothing, and of its fork server only what it forks.
     """
-    path = settings.get(PATH)
+    path = settings.get(PATH, "")
     helper = _helper(sys.orig_argv)
-    if not path or helper == "resource_tracker":
+    if path in _OFF or helper == "resource_tracker":
         return
     owner = settings.get(PID, "")
     _writer.start(
@@ -331,8 +332,8 @@ def _helper(command: Sequence[str]) -> str:
 
 
 def _setting(settings: Mapping[str, str], name: str, parse: Callable[[str], _T]) -> _T | None:
-    text = settings.get(name)
-    if not text:
+    text = settings.get(name, "")
+    if text in _OFF:
         return None
     try:
         return parse(text)

@@ -63,6 +63,17 @@ def test_a_setting_that_is_nonsense_loses_no_profile(python, tmp_path, name, tex
 
 
 @needs_launch
+@pytest.mark.parametrize("off", ["off", "0"])
+def test_what_is_off_is_not_done(python, tmp_path, off):
+    env = {**EVERY_BLOCK, "GOALLOC_PROFILE": "heap.pb.gz"}
+    when = {"GOALLOC_PROFILE_EVERY": off, "GOALLOC_PROFILE_SIGNAL": off}
+    code = WORK + "import threading\nprint(threading.active_count())"
+    result = python.run("-c", code, env={**env, **when})
+    assert (result.returncode, result.stdout, result.stderr) == (0, "1\n", "")
+    assert len(list(tmp_path.glob("heap.*.pb.gz"))) == 1
+
+
+@needs_launch
 @pytest.mark.parametrize("place", ["nowhere/heap.pb.gz", "/proc/heap.pb.gz"])
 def test_a_place_that_is_none_is_told_at_the_start_and_once(python, place):
     code = "import sys; print('runs', file=sys.stderr)"

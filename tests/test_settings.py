@@ -15,7 +15,7 @@ WARNINGS = {
     ),
     "GOALLOC_HUGE_PAGES": "GOALLOC_HUGE_PAGES is none of off, dense and all; off is used",
     "GOALLOC_DEBUG": (
-        "GOALLOC_DEBUG is neither 0, 1 nor a number of operations between checks; it is off"
+        "GOALLOC_DEBUG is neither off, 1 nor a number of operations between checks; it is off"
     ),
     "GOALLOC_PROFILE_RATE": (
         "GOALLOC_PROFILE_RATE is not a size such as 512KiB, 1 for every block, or off; "
@@ -23,7 +23,7 @@ WARNINGS = {
     ),
     "GOALLOC_GUARD": "GOALLOC_GUARD is no number such as 5000: none is guarded",
     "GOALLOC_RANDOM_ARENAS": (
-        "GOALLOC_RANDOM_ARENAS is neither 0 nor 1: arenas are where they always are"
+        "GOALLOC_RANDOM_ARENAS is neither off nor 1: arenas are where they always are"
     ),
     "GOALLOC_SCAVENGE_DELAY": (
         "GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, or off; "
@@ -37,12 +37,15 @@ GOOD = {
     "GOALLOC_LAYOUT": ["sparse", "linear"],
     "GOALLOC_LINEAR_SIZE": ["256MiB", "1 GiB"],
     "GOALLOC_HUGE_PAGES": ["off", "dense", "all"],
-    "GOALLOC_DEBUG": ["0", "1", "50000"],
+    "GOALLOC_DEBUG": ["off", "0", "1", "50000"],
     "GOALLOC_PROFILE_RATE": ["512KiB", "1", "0", "off"],
-    "GOALLOC_GUARD": ["0", "1", "5000"],
-    "GOALLOC_RANDOM_ARENAS": ["0", "1"],
+    "GOALLOC_GUARD": ["off", "0", "1", "5000"],
+    "GOALLOC_RANDOM_ARENAS": ["off", "0", "1"],
     "GOALLOC_SCAVENGE_DELAY": ["0", "1", "0.5", "off", "inf"],
     "GOALLOC_MEMORY_LIMIT": ["1GiB", "536870912", "cgroup", "off"],
+    "GOALLOC_PROFILE": ["off", "0"],
+    "GOALLOC_PROFILE_EVERY": ["off", "0"],
+    "GOALLOC_PROFILE_SIGNAL": ["off", "0"],
 }
 BAD = ["", "nonsense", "-1", "1e400", "9" * 400, "0.5 seconds", "\udcff"]
 
@@ -63,6 +66,18 @@ def test_each_variable_is_told_of(python):
     done = python.run("-c", CODE, env=dict.fromkeys(WARNINGS, "?"))
     assert (done.returncode, done.stdout) == (0, "launch 1\n")
     assert done.stderr.splitlines() == [f"goalloc: warning: {w}" for w in WARNINGS.values()]
+
+
+@needs_replaceable
+@pytest.mark.parametrize("path", [{}, {"GOALLOC_PROFILE": "off"}, {"GOALLOC_PROFILE": "0"}, {"GOALLOC_PROFILE": ""}])
+def test_when_to_write_a_profile_is_nothing_without_where(python, path):
+    when = {"GOALLOC_PROFILE_EVERY": "60s", "GOALLOC_PROFILE_SIGNAL": "SIGUSR2"}
+    done = python.run("-c", CODE, env={**when, **path})
+    assert (done.returncode, done.stdout) == (0, "launch 1\n")
+    assert done.stderr.splitlines() == [
+        f"goalloc: warning: {name} is nothing without GOALLOC_PROFILE: no profile is written"
+        for name in when
+    ]
 
 
 @needs_replaceable
