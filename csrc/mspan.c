@@ -108,15 +108,6 @@ static void take_from_window(struct mspan *s, uint64_t chosen, unsigned count) {
         s->alloc_cache = s->alloc_cache >> last >> 1; /* last + 1 may be 64 */
 }
 
-unsigned mspan_next_free_index(struct mspan *s) {
-    if (!seek_window(s))
-        return s->nelems;
-    uint64_t lowest = s->alloc_cache & -s->alloc_cache;
-    unsigned i = s->freeindex + ga_ctz64(lowest);
-    take_from_window(s, lowest, 1);
-    return i;
-}
-
 /* The lowest `want` bits of free, or all if it has no more. */
 static uint64_t lowest_bits(uint64_t free, size_t want) {
     uint64_t chosen = free;

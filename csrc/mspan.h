@@ -96,8 +96,6 @@ GA_INLINE size_t mspan_bits_words(unsigned nelems) { return (nelems + 63) / 64; 
 void mspan_init_slots(struct mspan *s, spanclass_t spc);
 /* Loads alloc_cache with the 64 slots around freeindex (Go's refillAllocCache + shift). */
 void mspan_refill_alloc_cache(struct mspan *s);
-/* Go's nextFreeIndex: the next free slot at or after freeindex, taken and counted; nelems: none. */
-unsigned mspan_next_free_index(struct mspan *s);
 
 /* A free slot in a store: its address, rotated so that the granule's number comes lowest, and the
  * word of the heap bitmap that its bit is in. */

@@ -1,6 +1,7 @@
 """Fixtures of the Python-level tests: a private heap that is checked at the end, child Pythons."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -31,6 +32,10 @@ needs_replaceable = pytest.mark.skipif(
     not REPLACEABLE, reason="the allocators of a debug or free-threaded build stay as they are"
 )
 
+
+# What this interpreter was built with: "thread", "address", ... (sanitized_python.py)
+_CFLAGS = sysconfig.get_config_var("CFLAGS") or ""
+SANITIZERS = ",".join(re.findall(r"-fsanitize=(\S+)", _CFLAGS)).split(",")
 
 # Makes and ends interpreters with a GIL of their own; since Python 3.12.
 ISOLATED_INTERPRETERS = """

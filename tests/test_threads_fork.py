@@ -1,7 +1,7 @@
 """Threads of all kinds, fork among them, and every way to end, under goalloc."""
 
 import pytest
-from pychild import needs_replaceable
+from pychild import SANITIZERS, needs_replaceable
 from stock import MODES, PROGRAMS
 
 from goalloc.launch import environment
@@ -39,6 +39,9 @@ def test_ends_as_without(programs, mode, how):
     plain = programs.stock("ending", how)
     assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout)
     assert ours.returncode == ENDS[how], ours.stderr
+    if "address" in SANITIZERS:
+        # It ends stock Python with reports: daemon threads read the state of theirs that is freed.
+        return
     # Of an error the frames of installed.py, or those of a thread cut short, may stand before it.
     assert ours.stderr.splitlines()[-1:] == plain.stderr.splitlines()[-1:]
 
