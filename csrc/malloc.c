@@ -203,7 +203,8 @@ static enum misuse free_large(struct mheap *h, const struct heap_arena *ha, void
     return MISUSE_NONE;
 }
 
-/* A block of a class that c has no open store for: it goes straight to its span. */
+/* A block of a class that c has no open store for, or whose store keeps none: it goes straight to
+ * its span. */
 static enum misuse free_direct(struct mheap *h, struct mcache *c, const struct heap_arena *ha,
                                spanclass_t spc, void *p) {
     bool served = c->cold[spc].cap != 0;
@@ -243,7 +244,7 @@ static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
     }
     if (class < 2)
         return free_large(h, ha, p);
-    if (mcache_is_closed(c, class))
+    if (mcache_is_closed(c, class) || mcache_keeps_none(c, class))
         return free_direct(h, c, ha, class, p);
     if (c->store[class].top == c->store[class].limit)
         mcache_overflow(c, class);

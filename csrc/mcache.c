@@ -38,15 +38,16 @@ static void make_room(struct mcache *c, unsigned spc) {
     c->cold[spc].batch = GA_STORE_LIMIT_MIN / 2;
 }
 
-/* Fills an empty store.  Grows its limit if slots that it gave back are wanted again. */
-static bool refill(struct mcache *c, unsigned spc) {
+/* Fills an empty store, or puts a single slot into it.  Grows its limit if slots that it gave back
+ * are wanted again. */
+static bool refill(struct mcache *c, unsigned spc, bool single) {
     struct store *st = &c->store[spc];
     struct store_cold *cold = &c->cold[spc];
     if (store_is_shut(c, st))
         make_room(c, spc);
     if (st->gave_back)
         use_array(c, spc, cold->grown, ga_min(2 * store_room(c, spc), cold->cap));
-    size_t want = mheap_is_tight(c->heap) ? GA_STORE_LIMIT_MIN / 2 : cold->batch;
+    size_t want = single ? 1 : mheap_is_tight(c->heap) ? GA_STORE_LIMIT_MIN / 2 : cold->batch;
     size_t n = mcentral_fill_store(c->heap, &c->central[spc], c, &cold->cached, want, cold->base);
     st->top = cold->base + n;
     size_t half = (store_room(c, spc) + 1) / 2;
@@ -65,13 +66,21 @@ static void *hand_out(struct mcache *c, unsigned spc, bool sampled) {
     return p;
 }
 
+/* The single slot has been handed out. */
+static void shut_single(struct mcache *c, unsigned spc) {
+    c->cold[spc].singles++;
+    mcentral_uncache_span(c->heap, &c->cold[spc].cached);
+    mcache_shut_store(c, spc);
+}
+
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
     struct store *st = &c->store[spc];
     if (mcache_is_closed(c, spc))
         return NULL;
     mcache_obey(c);
+    bool single = mcache_keeps_none(c, spc);
     if (st->top[-1].granule == 0) {
-        if (!refill(c, spc)) {
+        if (!refill(c, spc, single)) {
             if (st->left < 0) /* obeying took the slot that store_pop had counted */
                 st->left = 0;
             return NULL;
@@ -81,7 +90,10 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
     bool sampled = st->left < 0;
     if (sampled)
         sampled = mcache_count_hit(c, spc);
-    return hand_out(c, spc, sampled);
+    void *p = hand_out(c, spc, sampled);
+    if (GA_UNLIKELY(single))
+        shut_single(c, spc);
+    return p;
 }
 
 void *mcache_pop_sampled(struct mcache *c, spanclass_t spc) {
@@ -89,7 +101,7 @@ void *mcache_pop_sampled(struct mcache *c, spanclass_t spc) {
     if (mcache_is_closed(c, spc))
         return NULL;
     mcache_obey(c);
-    if (st->top[-1].granule == 0 && !refill(c, spc))
+    if (st->top[-1].granule == 0 && !refill(c, spc, false))
         return NULL;
     c->cold[spc].granted++; /* and its countdown goes on as it was */
     return hand_out(c, spc, true);

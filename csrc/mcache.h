@@ -26,6 +26,10 @@
  * shut, too: their arrays cost no memory until they are used, and the short ones that stores begin
  * with share pages.
  *
+ * Of coarse classes a span has few slots, and most programs want few of their blocks.  Their stores
+ * stay shut at first: slots come one by one and go straight back to their spans, which are soon
+ * empty, so that the same pages serve all these classes.
+ *
  * Stopping.  inspect and fork need all caches at rest.  An owner that is not known to be at rest
  * (the caller of world_stop holds its GIL) brackets its use with mcache_enter and mcache_leave:
  * busy and gate are a Dekker handshake whose fence on the owner's side is replaced by membarrier on
@@ -65,6 +69,7 @@ struct store_cold {
     uint64_t granted;     /* what left was ever raised by: granted - left were handed out */
     uint64_t seen;        /* how many had been handed out when the cache last aged */
     bool to_guard;        /* left runs to a block that is to be guarded, not sampled */
+    uint8_t singles;      /* coarse slots handed out one by one since the store was shut */
     uint32_t aged;        /* pass of mcaches_age that aged it from outside */
     struct mspan *cached; /* the span that refills come from */
 };
@@ -243,6 +248,12 @@ GA_INLINE bool store_is_shut(const struct mcache *c, const struct store *st) {
 }
 GA_INLINE bool mcache_is_closed(const struct mcache *c, uint8_t pageclass) {
     return store_is_closed(c, &c->store[pageclass]);
+}
+/* A store of coarse slots that was not asked for many since it was shut keeps none. */
+GA_INLINE bool mcache_keeps_none(const struct mcache *c, unsigned spc) {
+    const struct store *st = &c->store[spc];
+    return store_is_shut(c, st) && st->elemsize > GA_COARSE_BYTES &&
+           c->cold[spc].singles < GA_COARSE_SINGLES;
 }
 /* Slots that wait in a store. */
 GA_INLINE size_t mcache_waiting(const struct mcache *c, unsigned spc) {

@@ -30,6 +30,7 @@ void mcache_age_store(struct mcache *c, unsigned spc) {
         return;
     mcentral_uncache_span(c->heap, &cold->cached);
     mcache_shut_store(c, spc);
+    cold->singles = 0;
 }
 
 /* Tiny blocks, stacks; and whether anything is left in c at all. */

@@ -51,6 +51,20 @@ static void unlink_span(struct mcentral *mc, struct mspan *s) {
     mc->least_idle = (uint32_t)ga_min(mc->least_idle, mc->nonempty[0].length);
 }
 
+static struct mspan *fullest(const struct mcentral *mc) {
+    for (unsigned fill = GA_CENTRAL_FILLS; fill-- > 0;)
+        if (mc->nonempty[fill].first != NULL)
+            return mc->nonempty[fill].first;
+    return NULL;
+}
+
+/* Is s, an idle span that is in no list, to go back to the heap? */
+static bool is_spare(const struct mheap *h, const struct mcentral *mc, const struct mspan *s) {
+    bool only = mc->empty.first == NULL && fullest(mc) == NULL;
+    return mc->nonempty[0].length >= mc->keep || mheap_is_tight(h) ||
+           (only && s->elemsize > GA_COARSE_BYTES);
+}
+
 /* Files s, no longer cached or with another number of slots out, where it belongs now.  If it is
  * idle and too many, it is unlinked instead and goes back to the heap. */
 static void refile(struct mheap *h, struct mcentral *mc, struct mspan *s) {
@@ -60,20 +74,13 @@ static void refile(struct mheap *h, struct mcentral *mc, struct mspan *s) {
     if (s->list == l)
         return;
     unlink_span(mc, s);
-    if (s->alloc_count == 0 && (l->length >= mc->keep || mheap_is_tight(h)))
+    if (s->alloc_count == 0 && is_spare(h, mc, s))
         mheap_free(h, s);
     else
         mspan_list_insert(l, s);
 }
 
 /* ---- taking --------------------------------------------------------------------------------- */
-
-static struct mspan *fullest(const struct mcentral *mc) {
-    for (unsigned fill = GA_CENTRAL_FILLS; fill-- > 0;)
-        if (mc->nonempty[fill].first != NULL)
-            return mc->nonempty[fill].first;
-    return NULL;
-}
 
 /* Go's cacheSpan: a span with room, moved to empty because a cache now has it; grow(): a fresh one
  * from the heap.  The first span of a class may never be filled, those behind it were asked for by

@@ -13,8 +13,9 @@
  * block is only ever touched under one GIL and needs no atomics.
  *
  * Hysteresis: a span all of whose slots have come back is kept while such spans make up no more
- * than GA_CENTRAL_KEEP_BYTES (but at least one of them); the next goes back to the heap.  Those
- * that were idle for a whole tick of the scavenger go too, and when memory is tight none is kept.
+ * than GA_CENTRAL_KEEP_BYTES (but at least one of them), unless it is the only one of a coarse
+ * class; the next goes back to the heap.  Those that were idle for a whole tick of the scavenger go
+ * too, and when memory is tight none is kept.
  *
  * What is vacant inside spans that nobody touched for a delay goes back to the system page by page
  * (mcentral_scavenge.c).

@@ -54,6 +54,37 @@ static void test_store(enum mcache_kind kind) {
     rig_close(&r);
 }
 
+/* Of a coarse class nothing is kept, not even a span, until enough were asked for; then as of any
+ * other, until the store is shut again. */
+static void test_coarse(enum mcache_kind kind) {
+    enum { COARSE = 18432 };
+    unsigned spc = make_spanclass(size_to_class(COARSE), true);
+    struct rig r = rig_open(LAYOUT_SPARSE, kind);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 2; i < GA_COARSE_SINGLES; i += 2) {
+            CHECK_EQ(r.h->pages_in_use, 0);
+            void *p = ga_malloc(r.h, r.c, COARSE, true), *q = ga_malloc(r.h, r.c, COARSE, true);
+            CHECK(p != NULL && q != NULL && store_is_shut(r.c, &r.c->store[spc]));
+            CHECK_EQ(ga_free(r.h, r.c, p), MISUSE_NONE);
+            CHECK_EQ(ga_free(r.h, r.c, p), MISUSE_DOUBLE_FREE); /* the span lives on */
+            CHECK_EQ(ga_free(r.h, r.c, q), MISUSE_NONE);
+            CHECK_EQ(ga_free(r.h, r.c, q), MISUSE_DOUBLE_FREE); /* it does not */
+        }
+        CHECK_EQ(r.h->pages_in_use, 0);
+        void *p[3];
+        for (unsigned i = 0; i < 3; i++)
+            CHECK((p[i] = ga_malloc(r.h, r.c, COARSE, true)) != NULL);
+        for (unsigned i = 0; i < 3; i++)
+            CHECK_EQ(ga_free(r.h, r.c, p[i]), MISUSE_NONE);
+        CHECK(mcache_waiting(r.c, spc) >= 3);
+        mcache_age_store(r.c, spc);
+        mcache_age_store(r.c, spc);
+        CHECK(store_is_shut(r.c, &r.c->store[spc]));
+    }
+    CHECK_EQ(mcache_nmalloc(r.c, spc), 2 * (GA_COARSE_SINGLES + 1));
+    rig_close(&r);
+}
+
 /* It gives the coldest: what was freed last is handed out again. */
 static void test_the_warm_ones_stay(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
@@ -279,6 +310,8 @@ int main(void) {
     test_store(MCACHE_HEAP);
     test_store(MCACHE_THREAD);
     test_store(MCACHE_ORPHAN);
+    test_coarse(MCACHE_HEAP);
+    test_coarse(MCACHE_THREAD);
     test_the_warm_ones_stay();
     test_reopens(false);
     test_reopens(true);
