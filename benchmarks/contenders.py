@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interpreter import Interpreter, clean_environment
+from interpreter import HERE, ChildFailed, Interpreter, clean_environment, compile_shared
 
 # name of the contender -> stems of the shared library, the first found is taken
 PEERS = {
@@ -73,6 +73,17 @@ def _goalloc(python: Interpreter) -> list[Contender]:
     ]
 
 
+def _floor(python: Interpreter) -> Contender:
+    """Built when asked for; see floor/floor.c."""
+    library = python.build_dir / "libfloor.so"
+    if not library.exists():
+        try:
+            compile_shared([str(HERE / "floor" / "floor.c"), "-ldl"], library)
+        except ChildFailed as error:
+            raise LookupError(f"floor: {error}") from None
+    return Contender("floor", {"LD_PRELOAD": str(library)}, library=str(library), on_request=True)
+
+
 def available(python: Interpreter) -> list[Contender]:
     """The contenders this machine and this interpreter can run; stock comes first."""
     found = [Contender("stock"), *_goalloc(python)]
@@ -88,6 +99,8 @@ def available(python: Interpreter) -> list[Contender]:
 def choose(python: Interpreter, names: list[str] | None, baseline: str) -> list[Contender]:
     """The contenders asked for, with the baseline always among them and first."""
     found = {contender.name: contender for contender in available(python)}
+    if names is not None and "floor" in names:
+        found["floor"] = _floor(python)
     usual = [name for name, contender in found.items() if not contender.on_request]
     wanted = dict.fromkeys([baseline, *(usual if names is None else names)])
     missing = [name for name in wanted if name not in found]

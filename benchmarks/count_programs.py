@@ -168,7 +168,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             return 2
     if not result["rows"]:
-        print("error: nothing was counted", file=sys.stderr)
+        why = {**result["left_out"], **result["failed"]} or {"nothing": "there is no such benchmark"}
+        for name, reason in why.items():
+            print(f"error: not counted: {name}: {reason}", file=sys.stderr)
         return 2
     print(programs_report.text(result))
     return 1 if result["failed"] else 0

@@ -68,6 +68,15 @@ class Interpreter:
         return json.dumps({"build_dir": str(self.build_dir), **job})
 
 
+def compile_shared(arguments: list[str], output: Path) -> None:
+    """A shared object from C; arguments are the compiler's, sources and libraries among them."""
+    compiler = os.environ.get("CC", "cc").split()
+    command = [*compiler, "-O2", "-shared", "-fPIC", *arguments, "-o", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ChildFailed(f"cannot build {output.name}:\n{done.stderr.strip()}")
+
+
 def prepare(path: str, build_dir: Path, domain: str, touch: bool) -> Interpreter:
     """Look at the interpreter and build `_pairs` for it in build_dir."""
     # Absolute, for the children run elsewhere; links stay: a venv's python is one.
@@ -75,12 +84,8 @@ def prepare(path: str, build_dir: Path, domain: str, touch: bool) -> Interpreter
     build_dir.mkdir(parents=True)
     facts = run_json([path, str(CHILD), "--describe"], clean_environment(), build_dir)
     malloc, free = DOMAINS[domain]
-    compiler = os.environ.get("CC", "cc").split()
-    command = [*compiler, "-O2", "-shared", "-fPIC"]
-    command += [f"-DPAIRS_MALLOC={malloc}", f"-DPAIRS_FREE={free}", f"-DPAIRS_TOUCH={int(touch)}"]
-    command += [f"-I{include}" for include in facts["includes"]]
-    command += [str(HERE / "pairs" / "_pairs.c"), "-o", str(build_dir / f"_pairs{facts['suffix']}")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise ChildFailed(f"cannot build _pairs for {path}:\n{done.stderr.strip()}")
+    arguments = [f"-DPAIRS_MALLOC={malloc}", f"-DPAIRS_FREE={free}", f"-DPAIRS_TOUCH={int(touch)}"]
+    arguments += [f"-I{include}" for include in facts["includes"]]
+    arguments += [str(HERE / "pairs" / "_pairs.c")]
+    compile_shared(arguments, build_dir / f"_pairs{facts['suffix']}")
     return Interpreter(path, build_dir, facts["version"], facts["shared"], facts["goalloc"])

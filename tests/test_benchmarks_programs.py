@@ -166,6 +166,14 @@ def test_every_program_agrees_with_itself(tmp_path):
         assert f"left out: {name}: needs" in text
 
 
+def test_the_floor_runs_a_program(tmp_path):
+    programs = ("--programs", "json_roundtrip", "object_tree")
+    options = ("--quick", "--contenders", "floor", *programs)
+    result, _ = measured("run_programs.py", tmp_path / "f.json", *options)
+    assert {row["contender"] for row in result["rows"]} == {"stock", "floor"}
+    assert "floor" in result["libraries"]
+
+
 def test_different_checksums_are_refused():
     from interpreter import ChildFailed
     from run_programs import _same_checksum
