@@ -14,6 +14,8 @@ PEERS = {
     "jemalloc": ("libjemalloc.so",),
     "tcmalloc": ("libtcmalloc_minimal.so", "libtcmalloc.so"),
 }
+# bounds of what an allocator can cost -> how floor/floor.c is compiled
+_FLOORS: dict[str, tuple[str, ...]] = {"floor": (), "floor-checked": ("-DFLOOR_CHECKED",)}
 _LIBRARY_DIRS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib")
 
 
@@ -73,15 +75,16 @@ def _goalloc(python: Interpreter) -> list[Contender]:
     ]
 
 
-def _floor(python: Interpreter) -> Contender:
+def _floor(python: Interpreter, name: str) -> Contender:
     """Built when asked for; see floor/floor.c."""
-    library = python.build_dir / "libfloor.so"
+    library = python.build_dir / f"lib{name}.so"
     if not library.exists():
+        arguments = [str(HERE / "floor" / "floor.c"), f"-iquote{HERE.parent / 'csrc'}", "-ldl"]
         try:
-            compile_shared([str(HERE / "floor" / "floor.c"), "-ldl"], library)
+            compile_shared([*_FLOORS[name], *arguments], library)
         except ChildFailed as error:
-            raise LookupError(f"floor: {error}") from None
-    return Contender("floor", {"LD_PRELOAD": str(library)}, library=str(library), on_request=True)
+            raise LookupError(f"{name}: {error}") from None
+    return Contender(name, {"LD_PRELOAD": str(library)}, library=str(library), on_request=True)
 
 
 def available(python: Interpreter) -> list[Contender]:
@@ -99,8 +102,7 @@ def available(python: Interpreter) -> list[Contender]:
 def choose(python: Interpreter, names: list[str] | None, baseline: str) -> list[Contender]:
     """The contenders asked for, with the baseline always among them and first."""
     found = {contender.name: contender for contender in available(python)}
-    if names is not None and "floor" in names:
-        found["floor"] = _floor(python)
+    found |= {name: _floor(python, name) for name in _FLOORS if name in (names or ())}
     usual = [name for name, contender in found.items() if not contender.on_request]
     wanted = dict.fromkeys([baseline, *(usual if names is None else names)])
     missing = [name for name in wanted if name not in found]

@@ -166,12 +166,12 @@ def test_every_program_agrees_with_itself(tmp_path):
         assert f"left out: {name}: needs" in text
 
 
-def test_the_floor_runs_a_program(tmp_path):
+def test_the_floors_run_a_program(tmp_path):
     programs = ("--programs", "json_roundtrip", "object_tree")
-    options = ("--quick", "--contenders", "floor", *programs)
+    options = ("--quick", "--contenders", "floor", "floor-checked", *programs)
     result, _ = measured("run_programs.py", tmp_path / "f.json", *options)
-    assert {row["contender"] for row in result["rows"]} == {"stock", "floor"}
-    assert "floor" in result["libraries"]
+    assert {row["contender"] for row in result["rows"]} == {"stock", "floor", "floor-checked"}
+    assert {"floor", "floor-checked"} <= set(result["libraries"])
 
 
 def test_different_checksums_are_refused():

@@ -2,6 +2,10 @@
  * what any allocator costs there.  Not one to use: nothing is checked, counted, sampled or ever
  * given back, and only blocks of the same class reuse a block.
  *
+ * With FLOOR_CHECKED it does one thing more: a bit for each 16 bytes is set while a block that begins
+ * there is live, and a free without it ends the process.  That is the least that can be done about
+ * double, interior and wild frees at the moment they happen.
+ *
  * Size classes as goalloc's, roughly.  A free list per class runs through the blocks; a byte per
  * 64 KiB of one reservation says the class of the blocks there.  What is larger than 32 KiB, and all
  * of raw, is the C library's.
@@ -14,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "base.h" /* the core's words for bits */
 
 #define RESERVED ((size_t)1 << 33) /* bytes; with more, callgrind refuses */
 #define SLAB_SHIFT 16
@@ -36,7 +42,46 @@ static uint32_t elemsize[NCLASSES];
 static uint8_t coarse_class[SIZE_MAX_HERE / 128 + 1]; /* by (size + 127) / 128 */
 static uintptr_t fresh[NCLASSES], fresh_end[NCLASSES];
 
-static __attribute__((noinline)) void *make(unsigned class) {
+/* ---- the check ------------------------------------------------------------------------------ */
+
+/* Where p is from base, in units of 1 << UNIT_SHIFT bytes; beyond LIMIT: not one of ours. */
+#ifdef FLOOR_CHECKED
+#define UNIT_SHIFT 4
+static uint64_t live[RESERVED >> (UNIT_SHIFT + 6)];
+
+/* What is not on a multiple of 16 lies beyond the limit, too. */
+static uintptr_t unit_of(const void *p) {
+    uintptr_t offset = (uintptr_t)p - base;
+    return offset >> UNIT_SHIFT | offset << (64 - UNIT_SHIFT);
+}
+
+static void *made(void *p) {
+    uintptr_t unit = ((uintptr_t)p - base) >> UNIT_SHIFT;
+    uint64_t word = live[unit >> 6];
+    ga_set_bit(&word, unit);
+    live[unit >> 6] = word;
+    return p;
+}
+
+static void freed(uintptr_t unit) {
+    uint64_t word = live[unit >> 6];
+    if (GA_UNLIKELY(!ga_test_and_clear(&word, unit)))
+        abort();
+    live[unit >> 6] = word;
+}
+#else
+#define UNIT_SHIFT 0
+static uintptr_t unit_of(const void *p) { return (uintptr_t)p - base; }
+static void *made(void *p) { return p; }
+static void freed(uintptr_t unit) { (void)unit; }
+#endif
+#define LIMIT (RESERVED >> UNIT_SHIFT)
+
+static unsigned class_at(uintptr_t unit) { return class_of[unit >> (SLAB_SHIFT - UNIT_SHIFT)]; }
+
+/* ---- malloc, free, realloc ------------------------------------------------------------------ */
+
+static GA_NOINLINE void *make(unsigned class) {
     if (fresh_end[class] - fresh[class] < elemsize[class]) {
         size_t nbytes = (size_t)(elemsize[class] > 8192 ? 4 : 1) << SLAB_SHIFT;
         if (unused + nbytes > base + RESERVED)
@@ -46,35 +91,35 @@ static __attribute__((noinline)) void *make(unsigned class) {
         fresh_end[class] = unused += nbytes;
     }
     fresh[class] += elemsize[class];
-    return (void *)(fresh[class] - elemsize[class]);
+    return made((void *)(fresh[class] - elemsize[class]));
 }
 
-static inline __attribute__((always_inline)) void *take(unsigned class) {
+GA_INLINE void *take(unsigned class) {
     void *p = first_free[class];
-    if (__builtin_expect(p == NULL, 0))
+    if (GA_UNLIKELY(p == NULL))
         return make(class);
     first_free[class] = *(void **)p;
-    return p;
+    return made(p);
 }
 
-static __attribute__((noinline)) void *malloc_coarse(size_t size) {
+static GA_NOINLINE void *malloc_coarse(size_t size) {
     return size <= SIZE_MAX_HERE ? take(coarse_class[(size + 127) / 128]) : malloc(size);
 }
 
 static void *floor_malloc(void *ctx, size_t size) {
     (void)ctx;
-    return __builtin_expect(size <= FINE_MAX, 1) ? take((unsigned)((size + 15) / 16))
-                                                 : malloc_coarse(size);
+    return GA_LIKELY(size <= FINE_MAX) ? take((unsigned)((size + 15) / 16)) : malloc_coarse(size);
 }
 
 static void floor_free(void *ctx, void *p) {
     (void)ctx;
-    uintptr_t offset = (uintptr_t)p - base;
-    if (__builtin_expect(offset >= RESERVED, 0)) {
+    uintptr_t unit = unit_of(p);
+    if (GA_UNLIKELY(unit >= LIMIT)) {
         free(p);
         return;
     }
-    unsigned class = class_of[offset >> SLAB_SHIFT];
+    unsigned class = class_at(unit);
+    freed(unit);
     *(void **)p = first_free[class];
     first_free[class] = p;
 }
@@ -91,10 +136,9 @@ static void *floor_calloc(void *ctx, size_t nmemb, size_t size) {
 static void *floor_realloc(void *ctx, void *p, size_t size) {
     if (p == NULL)
         return floor_malloc(ctx, size);
-    uintptr_t offset = (uintptr_t)p - base;
-    if (offset >= RESERVED)
+    if (unit_of(p) >= LIMIT)
         return realloc(p, size != 0 ? size : 1);
-    size_t usable = elemsize[class_of[offset >> SLAB_SHIFT]];
+    size_t usable = elemsize[class_at(unit_of(p))];
     if (size <= usable && size > usable / 4 * 3)
         return p;
     void *q = floor_malloc(ctx, size);
@@ -104,6 +148,8 @@ static void *floor_realloc(void *ctx, void *p, size_t size) {
     floor_free(ctx, p);
     return q;
 }
+
+/* ---- start ---------------------------------------------------------------------------------- */
 
 static void make_classes(void) {
     unsigned class = 0;
