@@ -50,6 +50,10 @@ def door(tmp_path_factory):
     return compile_door(tmp_path_factory.mktemp("door"))
 
 
+# Of the examples none says that it does without the GIL: a free-threaded Python warns of that.
+WITH_GIL = {"PYTHON_GIL": "1"}
+
+
 @pytest.mark.slow
 def test_the_example_in_c(tmp_path):
     child = Child(build(tmp_path / "c", "capi_c"))
@@ -67,8 +71,9 @@ def test_the_example_in_c(tmp_path):
         print(goalloc.mode())
         """
     code = textwrap.dedent(code)
-    assert child.output("-c", code) == "None\n"
-    assert child.output("-c", "import goalloc; goalloc.install('wrap')\n" + code) == "wrap\n"
+    assert child.output("-c", code, env=WITH_GIL) == "None\n"
+    wrapped = "import goalloc; goalloc.install('wrap')\n" + code
+    assert child.output("-c", wrapped, env=WITH_GIL) == "wrap\n"
 
 
 @pytest.mark.slow
@@ -87,7 +92,7 @@ def test_the_example_in_cython(tmp_path):
             print("no memory")
         goalloc.check()
         """
-    assert child.output("-c", textwrap.dedent(code)) == "78498 0 1\nno memory\n"
+    assert child.output("-c", textwrap.dedent(code), env=WITH_GIL) == "78498 0 1\nno memory\n"
 
 
 # ---- the rules ----------------------------------------------------------------------------------
