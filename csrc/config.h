@@ -115,8 +115,13 @@
 #define GA_SAMPLE_RATE_MAX ((uint64_t)1 << 50) /* so that no distance overflows */
 #define GA_DEBUG_CHECK_EVERY 100000 /* operations: a check of a whole heap takes milliseconds */
 
-#define GA_GUARD_SLOTS 4096             /* blocks between guard pages, live and freed */
-#define GA_GUARD_BYTES (128 * GA_KIB)   /* the largest of them: address space only */
+#define GA_GUARD_SLOTS 4096             /* blocks between guard pages, of up to a page */
+#define GA_GUARD_LARGE_SLOTS 2048       /* and larger ones: address space only */
+#define GA_GUARD_BYTES (128 * GA_KIB)   /* the largest of them */
+#define GA_GUARD_KEPT (1 * GA_MIB)      /* pages of freed ones that stay, for the next to come */
+#define GA_GUARD_MARGIN 256             /* bytes on either side of a block that are filled, then */
+#define GA_GUARD_SEARCH_RATE 1000       /* one in so many, or more often: not for production */
+#define GA_GUARD_WATCH_EVERY 16         /* blocks: a look at who handles faults */
 #define GA_GUARD_MAPPED (128 * GA_MIB)  /* bytes that the pages of all live ones may come to */
 #define GA_GUARD_STEPS 16 /* of a pool that fills up; with each, half as many new blocks come in */
 #define GA_GUARD_RATE_MAX ((uint64_t)1 << 40)

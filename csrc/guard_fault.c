@@ -1,7 +1,7 @@
 /* The other half of guard.h: faults in the pool, told in a signal handler.
  *
  * Faulthandler and others have handlers of their own.  Ours is set on top of whatever is there,
- * again if somebody else is found there when a block is made; it keeps faults in the pool, and
+ * again if somebody else is found there when blocks are made; it keeps faults in the pool, and
  * passes the others on, as the system would: the handler below may jump out of it, or mend the
  * fault and return, or restore what it saved and raise the signal again, or return to have the
  * fault again.
@@ -9,7 +9,7 @@
  * What it saved may be ours.  So each time ours goes on top it is another function, a level, which
  * knows what was there before it: what is restored is a lower level, and this ends at the default.
  *
- * Whoever has come after the last block was made is called first.  If he hands on we tell then.
+ * Whoever has come after the last look is called first.  If he hands on we tell then.
  *
  * Async-signal-safe: it reads and writes to stderr.  Lock: none; `watched` and the levels change
  * while a block is made, with the pool's lock held. */
@@ -64,11 +64,11 @@ static size_t distance(const struct guard_slot *s, uintptr_t addr) {
 
 /* The block that an access to addr was most likely meant for, or NULL. */
 static const struct guard_slot *nearest(const struct guards *g, uintptr_t addr) {
-    size_t offset = addr - g->base;
-    size_t i = offset < g->page ? 0 : (offset - g->page) / g->stride;
+    const struct guard_area *a = guard_area_of(g, addr);
+    size_t i = guard_slot_index(g, addr), n = sizeof g->slots / sizeof g->slots[0];
     const struct guard_slot *best = NULL;
-    for (size_t k = i == 0 ? 0 : i - 1; k <= i + 1 && k < GA_GUARD_SLOTS; k++)
-        if (distance(&g->slots[k], addr) < (best == NULL ? g->stride : distance(best, addr)))
+    for (size_t k = i == 0 ? 0 : i - 1; k <= i + 1 && k < n; k++)
+        if (distance(&g->slots[k], addr) < (best == NULL ? a->stride : distance(best, addr)))
             best = &g->slots[k];
     return best;
 }
@@ -227,4 +227,9 @@ void guard_watch(struct guards *g) {
             add_level(&now);
     }
     mutex_unlock(&g->lock);
+}
+
+void guard_watch_on(struct guards *g) {
+    if (atomic_fetch_add(&g->looks, 1) % GA_GUARD_WATCH_EVERY == 0)
+        guard_watch(g);
 }

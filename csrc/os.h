@@ -56,6 +56,10 @@ bool os_hugepage(struct os *os, void *p, size_t nbytes, bool huge);
 bool os_huge_pages_unasked(void);
 /* Ready->Reserved: what was there is gone.  False: it is as it was. */
 bool os_withdraw(struct os *os, void *p, size_t nbytes);
+/* As os_withdraw, but what is there stays, and is there again after os_map.  Where the range has a
+ * mapping of the kernel's for itself (as after os_hugepage, if what is next to it has other
+ * advice), both only change that one: half as much work as to make and to drop one. */
+bool os_hide(struct os *os, void *p, size_t nbytes);
 void os_free(struct os *os, void *p, size_t nbytes);
 
 /* Makes every running thread of the process pass a full barrier (membarrier).  False where the

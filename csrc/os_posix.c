@@ -106,6 +106,10 @@ bool os_withdraw(struct os *os, void *p, size_t nbytes) {
     return map_anonymous(p, nbytes, PROT_NONE, MAP_NORESERVE | MAP_FIXED) != NULL;
 }
 
+bool os_hide(struct os *os, void *p, size_t nbytes) {
+    return !os_call_fails(os) && mprotect(p, nbytes, PROT_NONE) == 0;
+}
+
 bool os_used(struct os *os, void *p, size_t nbytes) {
     (void)p;
     (void)nbytes;

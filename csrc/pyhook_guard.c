@@ -76,20 +76,23 @@ const char *pyhook_set_guard_rate(struct mheap *h, uint64_t rate, uint64_t *befo
         return "in a debugging run (GOALLOC_DEBUG) every block is watched, and none is guarded";
     if (rate != 0 && !make_pool(h))
         return "there is no memory for guarded blocks";
-    if (rate != 0)
+    if (rate != 0) {
+        guards_expect(atomic_load(&h->guards), rate);
         guard_watch(atomic_load(&h->guards));
+    }
     *before = mcaches_set_guard_rate(h, rate);
     return NULL;
 }
 
 void *pyhook_guard(enum ga_domain domain, void *p, size_t size, size_t keep) {
     struct guards *g = the_guards();
-    void *q = g == NULL || p == NULL || !guard_wants(g) ? NULL : guard_malloc(g, size, domain);
+    bool wanted = g != NULL && p != NULL && guard_wants(g, size);
+    void *q = wanted ? guard_malloc(g, size, domain) : NULL;
     if (q == NULL)
         return p;
     memcpy(q, p, keep);
     pyhook_slow_free(domain == DOMAIN_API ? RAW : (PyMemAllocatorDomain)domain, p);
-    guard_watch(g);
+    guard_watch_on(g);
     return q;
 }
 

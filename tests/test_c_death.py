@@ -97,7 +97,7 @@ DEATHS = [
     ("debug", "foreign", "free of foreign pointer 0x\n"),
     *[
         ("guard", prefix + crime, line.replace("BLOCK", f"obj block 0x of {size} bytes"))
-        for prefix, size in (("", 100), ("large_", 100000))
+        for prefix, size in (("", 100), ("large_", 100000), ("kept_", 100))
         for crime, line in (
             ("overflow", f"overflow of BLOCK: write to 0x, {-size % 16} bytes behind its end\n"),
             ("overflow_read", f"overflow of BLOCK: read of 0x, {-size % 16 + 100} bytes behind its end\n"),

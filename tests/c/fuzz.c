@@ -231,7 +231,7 @@ static void free_all(struct field *f, unsigned ndrivers) {
     check_profile(d, true);
     struct guards *g = guards_of(f);
     EXPECT(atomic_load(&f->h->specials.n) == 0);
-    EXPECT(g == NULL || (atomic_load(&g->nlive) == 0 && atomic_load(&g->mapped) == 0));
+    EXPECT(g == NULL || (guards_live(g) == 0 && atomic_load(&g->mapped) == 0));
 }
 
 static void close_field(struct field *f, unsigned ndrivers) {

@@ -56,7 +56,7 @@ static inline void door_guard(struct driver *d, struct block *b, size_t keep) {
     struct guards *g = guards_of(d->f);
     bool due = mcache_take_guard(lane_of(d)->c);
     unsigned char *q =
-        due && g != NULL && guard_wants(g) ? guard_malloc(g, b->size, b->domain) : NULL;
+        due && g != NULL && guard_wants(g, b->size) ? guard_malloc(g, b->size, b->domain) : NULL;
     if (q == NULL)
         return;
     EXPECT(d->f->debug == NULL && all_zero(q, b->size, true));

@@ -49,6 +49,10 @@ static void test_placement(void) {
     guards_delete(g);
 }
 
+static uint32_t slot_of(const struct guards *g, const void *p) {
+    return guard_slot_index(g, (uintptr_t)p);
+}
+
 /* With pages of 64 KiB even small blocks take up what may be mapped before all slots are taken. */
 static bool all_slots_fit(void) { return GA_GUARD_SLOTS * os_page_size() <= GA_GUARD_MAPPED; }
 
@@ -60,34 +64,32 @@ static void test_queue(void) {
     char *blocks[GA_GUARD_SLOTS];
     for (unsigned i = 0; i < GA_GUARD_SLOTS; i++)
         CHECK((blocks[i] = guard_malloc(g, 64, DOMAIN_OBJ)) != NULL);
-    CHECK_EQ(g->nlive, GA_GUARD_SLOTS);
+    CHECK_EQ(guards_live(g), GA_GUARD_SLOTS);
     CHECK(guard_malloc(g, 64, DOMAIN_OBJ) == NULL);
     guard_free(g, blocks[7], DOMAIN_OBJ, CALL_FREE);
     guard_free(g, blocks[3], DOMAIN_OBJ, CALL_FREE);
     char *first = guard_malloc(g, 64, DOMAIN_OBJ), *second = guard_malloc(g, 64, DOMAIN_OBJ);
-    CHECK_EQ(((uintptr_t)first - g->base) / g->stride,
-             ((uintptr_t)blocks[7] - g->base) / g->stride);
-    CHECK_EQ(((uintptr_t)second - g->base) / g->stride,
-             ((uintptr_t)blocks[3] - g->base) / g->stride);
+    CHECK_EQ(slot_of(g, first), slot_of(g, blocks[7]));
+    CHECK_EQ(slot_of(g, second), slot_of(g, blocks[3]));
     blocks[7] = first;
     blocks[3] = second;
     for (unsigned i = 0; i < GA_GUARD_SLOTS; i++)
         guard_free(g, blocks[i], DOMAIN_OBJ, CALL_FREE);
-    CHECK_EQ(g->nlive, 0);
+    CHECK_EQ(guards_live(g), 0);
     char *p = guard_malloc(g, 64, DOMAIN_OBJ);
     guard_free(g, p, DOMAIN_OBJ, CALL_FREE);
     for (unsigned i = 1; i < GA_GUARD_SLOTS; i++) {
         char *q = guard_malloc(g, 64, DOMAIN_OBJ);
-        CHECK(((uintptr_t)q - g->base) / g->stride != ((uintptr_t)p - g->base) / g->stride);
+        CHECK(slot_of(g, q) != slot_of(g, p));
         guard_free(g, q, DOMAIN_OBJ, CALL_FREE);
     }
     guards_delete(g);
 }
 
-static unsigned wanted_of(struct guards *g, unsigned n) {
+static unsigned wanted_of(struct guards *g, size_t size, unsigned n) {
     unsigned wanted = 0;
     for (unsigned i = 0; i < n; i++)
-        wanted += guard_wants(g);
+        wanted += guard_wants(g, size);
     return wanted;
 }
 
@@ -102,24 +104,24 @@ static void test_fewer_come_in_as_it_fills(void) {
         for (unsigned step = 0; step < GA_GUARD_STEPS; step++) {
             while (n < (step * room + room / 2) / GA_GUARD_STEPS)
                 CHECK((blocks[n++] = guard_malloc(g, sizes[k], DOMAIN_OBJ)) != NULL);
-            unsigned wanted = wanted_of(g, 64u << step); /* 64 in the mean */
+            unsigned wanted = wanted_of(g, sizes[k], 64u << step); /* 64 in the mean */
             CHECK(step == 0 ? wanted == 64 : 12 <= wanted && wanted <= 140);
             CHECK_EQ(g->told, step >= GA_GUARD_STEPS / 2);
         }
         while (n < room)
             CHECK((blocks[n++] = guard_malloc(g, sizes[k], DOMAIN_OBJ)) != NULL);
-        CHECK_EQ(wanted_of(g, 1000), 0);
+        CHECK_EQ(wanted_of(g, sizes[k], 1000), 0);
         CHECK(guard_malloc(g, sizes[k], DOMAIN_OBJ) == NULL);
         while (n > 0)
             guard_free(g, blocks[--n], DOMAIN_OBJ, CALL_FREE);
-        CHECK_EQ(wanted_of(g, 1000), 1000);
+        CHECK_EQ(wanted_of(g, sizes[k], 1000), 1000);
         guards_delete(g);
     }
 }
 
 /* Each call of the system fails in turn; what could not be made is no loss. */
-static void test_failing_system(void) {
-    for (uint64_t k = 1; k < 30; k++) {
+static void test_failing_system(uint64_t rate) {
+    for (uint64_t k = 1; k < (rate == 1 ? 30 : 700); k += k < 30 ? 1 : 29) {
         struct os failing;
         os_init(&failing);
         atomic_store(&failing.fail_at, k);
@@ -128,17 +130,69 @@ static void test_failing_system(void) {
             CHECK(k <= 2);
             continue;
         }
-        for (unsigned i = 0; i < 10; i++) {
+        guards_expect(g, rate);
+        size_t nfailed = 0, n = rate == 1 ? 10 : GA_GUARD_KEPT / g->page + 10;
+        for (size_t i = 0; i < n; i++) {
             char *p = guard_malloc(g, 100, DOMAIN_OBJ);
+            nfailed += p == NULL;
             if (p == NULL)
                 continue;
             CHECK(is_filled((unsigned char *)p, 100, 0));
             memset(p, 1, 100);
             guard_free(g, p, DOMAIN_OBJ, CALL_FREE);
         }
-        CHECK_EQ(g->nlive, 0);
+        CHECK(nfailed <= 1);
+        CHECK_EQ(guards_live(g), 0);
+        CHECK_EQ(g->mapped, 0);
+        CHECK(g->kept <= GA_GUARD_KEPT);
         guards_delete(g);
     }
+}
+
+/* ---- in production -------------------------------------------------------------------------- */
+
+/* How many blocks are made before the slot of a freed one is used again; each is as fresh ones are,
+ * whatever was in its slot. */
+static unsigned turns(struct guards *g, size_t size) {
+    unsigned char *p = guard_malloc(g, size, DOMAIN_OBJ);
+    uint32_t slot = slot_of(g, p), n = 0, other = slot + 1;
+    guard_free(g, p, DOMAIN_OBJ, CALL_FREE);
+    for (; other != slot; n++) {
+        p = guard_malloc(g, size, DOMAIN_OBJ);
+        CHECK(is_filled(p, size, 0));
+        memset(p, 0xAB, size);
+        other = slot_of(g, p);
+        guard_free(g, p, DOMAIN_OBJ, CALL_FREE);
+    }
+    return n;
+}
+
+/* Few slots by turns, whose pages stay; those of more go when their blocks do. */
+static void test_kept_pages(void) {
+    struct guards *g = guards_new(&os, NULL);
+    size_t keeps = GA_GUARD_KEPT / g->page, bare = guards_bytes(g);
+    guards_expect(g, GA_GUARD_SEARCH_RATE + 1);
+    for (size_t i = 0; i < 30; i++)
+        CHECK(turns(g, i * g->page / 30) >= keeps / 2 && g->small.nused <= keeps);
+    CHECK(guards_bytes(g) - bare >= GA_GUARD_KEPT / 2);
+    char *blocks[GA_GUARD_SLOTS];
+    size_t n = ga_min(GA_GUARD_SLOTS, GA_GUARD_MAPPED / g->page / 2);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < n; i++) {
+            CHECK((blocks[i] = guard_malloc(g, 64, DOMAIN_OBJ)) != NULL);
+            CHECK(is_filled((unsigned char *)blocks[i], 64, 0));
+            memset(blocks[i], 0xAB, 64);
+        }
+        for (size_t i = 0; i < n; i++)
+            guard_free(g, blocks[i], DOMAIN_OBJ, CALL_FREE);
+        CHECK_EQ(g->mapped, 0);
+        CHECK(turns(g, 100) <= keeps && g->kept <= GA_GUARD_KEPT);
+    }
+    guards_expect(g, GA_GUARD_SEARCH_RATE); /* and now somebody looks for a bug */
+    CHECK(turns(g, 100) > n - 2);
+    guards_expect(g, GA_GUARD_SEARCH_RATE + 1);
+    CHECK(turns(g, 100) <= keeps && g->kept <= GA_GUARD_KEPT);
+    guards_delete(g);
 }
 
 /* ---- faults elsewhere ----------------------------------------------------------------------- */
@@ -168,6 +222,11 @@ static void test_other_faults_are_passed_on(void) {
     CHECK_EQ(seen, 3);
     sigaction(SIGSEGV, &theirs, NULL); /* they come again, on top of ours */
     guard_watch(g);
+    sigaction(SIGSEGV, NULL, &now);
+    CHECK(now.sa_handler != their_handler);
+    sigaction(SIGSEGV, &theirs, NULL);
+    for (unsigned i = 0; i < GA_GUARD_WATCH_EVERY; i++)
+        guard_watch_on(g);
     sigaction(SIGSEGV, NULL, &now);
     CHECK(now.sa_handler != their_handler);
     signal(SIGSEGV, SIG_DFL);
@@ -231,8 +290,9 @@ static void *churn(void *pool) {
     return NULL;
 }
 
-static void test_threads(void) {
+static void test_threads(uint64_t rate) {
     struct guards *g = guards_new(&os, NULL);
+    guards_expect(g, rate);
     pthread_t threads[4];
     for (unsigned i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, churn, g);
@@ -243,7 +303,7 @@ static void test_threads(void) {
         if (left != NULL)
             guard_free(g, left, DOMAIN_RAW, CALL_FREE);
     }
-    CHECK_EQ(g->nlive, 0);
+    CHECK_EQ(guards_live(g), 0);
     guards_delete(g);
 }
 
@@ -252,9 +312,12 @@ int main(void) {
     test_placement();
     test_queue();
     test_fewer_come_in_as_it_fills();
-    test_failing_system();
+    test_failing_system(1);
+    test_failing_system(GA_GUARD_RATE_MAX);
+    test_kept_pages();
     test_other_faults_are_passed_on();
     test_faults_of_two_threads_are_passed_on();
-    test_threads();
+    test_threads(1);
+    test_threads(GA_GUARD_RATE_MAX);
     return check_summary();
 }
