@@ -243,13 +243,15 @@ static bool hide(struct guards *g, struct guard_slot *s) {
     return s->apart;
 }
 
+/* A system without room for another mapping may still change one: what can't be withdrawn is
+ * hidden, if it is a page. */
 static void close_slot(struct guards *g, struct guard_area *a, struct guard_slot *s) {
     uintptr_t start, end;
     pages_of(g, s, &start, &end);
     atomic_fetch_sub(&g->mapped, end - start);
-    if (a->keeps != 0 && hide(g, s))
-        return;
-    if (!withdraw(g, s)) { /* then it is only zero when used again */
+    bool closed = a->keeps != 0 ? hide(g, s) || withdraw(g, s)
+                                : withdraw(g, s) || (a == &g->small && hide(g, s));
+    if (!closed) { /* then it is only zero when used again */
         memset((void *)start, 0, end - start);
         s->apart = false;
     }

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 
@@ -119,7 +120,18 @@ static void test_fewer_come_in_as_it_fills(void) {
     }
 }
 
-/* Each call of the system fails in turn; what could not be made is no loss. */
+/* Asks the system, which does not fault. */
+static bool is_accessible(const void *p) {
+    int ends[2];
+    CHECK_EQ(pipe(ends), 0);
+    bool accessible = write(ends[1], p, 1) == 1;
+    close(ends[0]);
+    close(ends[1]);
+    return accessible;
+}
+
+/* Each call of the system fails in turn; what could not be made is no loss, and what is freed is
+ * inaccessible: there are two ways. */
 static void test_failing_system(uint64_t rate) {
     for (uint64_t k = 1; k < (rate == 1 ? 30 : 700); k += k < 30 ? 1 : 29) {
         struct os failing;
@@ -139,7 +151,9 @@ static void test_failing_system(uint64_t rate) {
                 continue;
             CHECK(is_filled((unsigned char *)p, 100, 0));
             memset(p, 1, 100);
+            CHECK(is_accessible(p));
             guard_free(g, p, DOMAIN_OBJ, CALL_FREE);
+            CHECK(!is_accessible(p));
         }
         CHECK(nfailed <= 1);
         CHECK_EQ(guards_live(g), 0);
