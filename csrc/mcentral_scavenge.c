@@ -59,7 +59,7 @@ static size_t release_os_pages(struct mheap *h, struct mspan *s, uint32_t mask, 
 
 bool mcentral_sweep_step(struct mheap *h, struct mcentral *mc, uint8_t min_age,
                          uint64_t *given) {
-    size_t os_page = os_page_size();
+    size_t os_page = h->os_page;
     mutex_lock(&mc->lock);
     for (unsigned i = 0; i < GA_SWEEP_LOOK && mc->sweep != NULL; i++) {
         struct mspan *s = mc->sweep;
@@ -77,7 +77,7 @@ bool mcentral_sweep_step(struct mheap *h, struct mcentral *mc, uint8_t min_age,
 }
 
 void mcentral_unrelease_slot(struct mheap *h, struct mspan *s, unsigned i) {
-    size_t os_page = os_page_size();
+    size_t os_page = h->os_page;
     uint32_t again = mspan_os_pages_of_slot(s, i, os_page) & s->os_released;
     s->os_released &= ~again & OS_PAGES_MASK;
     if (again == 0)
