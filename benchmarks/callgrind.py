@@ -52,6 +52,6 @@ def is_allocator(function: Function) -> bool:
     """Whether a function is an allocator's, goalloc's or a peer's own library included."""
     library, name = function
     name = name.partition("'")[0].partition(".")[0]  # without recursion level and clone
-    if re.search(r"/goalloc/|mimalloc|jemalloc|tcmalloc", library):
+    if re.search(r"/goalloc/|mimalloc|jemalloc|tcmalloc|libfloor", library):
         return True
     return bool(_CPYTHON.match(name)) or ("libc" in library and bool(_LIBC.match(name)))
