@@ -15,6 +15,9 @@
 /* ns from the start: most programs that are still there by then stay for long, */
 #define YOUNG 30000000u
 #define YOUNG_BYTES (8 * GA_MIB) /* and while the heap is that small there is little to give back */
+/* A second thread makes the locks of the C library slower for good: sqlite3 by a tenth.  What a
+ * heap smaller than this could give back is not worth it. */
+#define ALONE_BYTES (16 * GA_MIB)
 #define AFTER_FAILURE 1000000000u /* ns until a thread that could not be had is tried for again */
 
 static struct background {
@@ -29,6 +32,7 @@ static struct background {
     bool poked;
     uint64_t not_before; /* ns: none is started until then */
     _Atomic uint64_t young_until; /* ns: until then none is started for a small heap */
+    _Atomic bool asked; /* somebody has set how memory goes back: he wants it to */
 } bg;
 
 /* ns to sleep after `worked` ns of work, so that it is the allowed part of the time. */
@@ -126,10 +130,16 @@ static bool is_young(const struct mheap *h) {
            atomic_load_explicit(&h->mapped, memory_order_relaxed) < YOUNG_BYTES;
 }
 
+static bool is_small_and_alone(const struct mheap *h) {
+    return atomic_load_explicit(&h->mapped, memory_order_relaxed) < ALONE_BYTES &&
+           !atomic_load(&bg.asked) && atomic_load(&h->memory_limit) == UINT64_MAX &&
+           atomic_load(&h->scavenger->delay) == GA_SCAVENGE_DELAY_DEFAULT && os_single_threaded();
+}
+
 static void wake(struct mheap *h) {
     if (atomic_load(&h->scavenger->delay) == GA_SCAVENGE_NEVER)
         return;
-    if (is_young(h)) {
+    if (is_small_and_alone(h) || is_young(h)) {
         /* the next free asks again */
         atomic_store_explicit(&h->active, false, memory_order_relaxed);
         return;
@@ -196,5 +206,6 @@ void background_poke(void) {
     pthread_cond_signal(&bg.wanted);
     mutex_unlock(&bg.lock);
     atomic_store(&bg.young_until, 0); /* and if it was waited for so far, starts */
+    atomic_store(&bg.asked, true);
     wake(bg.heap);
 }

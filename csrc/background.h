@@ -1,10 +1,11 @@
 /* background: the thread that runs the scavenger of the process heap.
  *
  * It starts when something has been freed and ends when there is nothing left to do, so a program
- * that only sits there has none, nor has one that is over in a moment and stays small.  It holds
- * nothing of Python, blocks all signals, and takes the locks of the heap for moments only.  Pacing:
- * it sleeps so long after each step that it takes GA_SCAVENGE_PERCENT of the time, or
- * GA_SCAVENGE_PERCENT_IDLE while the process does nothing else.
+ * that only sits there has none, nor has one that is over in a moment and stays small, or has no
+ * other thread and stays small, unless it has set a delay or a limit.  It holds nothing of Python,
+ * blocks all signals, and takes the locks of the heap for moments only.  Pacing: it sleeps so long
+ * after each step that it takes GA_SCAVENGE_PERCENT of the time, or GA_SCAVENGE_PERCENT_IDLE while
+ * the process does nothing else.
  *
  * Fork: before one it is ended and waited for, since a child has no other threads, and since
  * CPython counts threads to warn of forks beside them.  It starts again with what is freed next.

@@ -89,6 +89,9 @@ int os_thread_id(void);
 void os_thread_name(const char *name);
 void os_thread_own_name(char name[OS_THREAD_NAME_MAX]);
 bool os_thread_gone(int id);
+/* The process never had a second thread, and the C library makes use of that: its locks do without
+ * atomics.  False where it does not tell. */
+bool os_single_threaded(void);
 
 /* Bytes that the control groups of this process allow it (os_cgroup.c); UINT64_MAX: no limit.  root
  * comes before every path that is read: "", but for tests. */

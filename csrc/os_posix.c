@@ -277,4 +277,11 @@ void os_thread_own_name(char name[OS_THREAD_NAME_MAX]) {
         name[0] = '\0';
 }
 
+/* glibc's, from 2.32 on */
+extern char __libc_single_threaded __attribute__((weak));
+bool os_single_threaded(void) {
+    const char *flag = &__libc_single_threaded;
+    return flag != NULL && *flag != 0;
+}
+
 bool os_thread_gone(int id) { return syscall(SYS_tgkill, getpid(), id, 0) != 0; }

@@ -46,6 +46,33 @@ def test_an_idle_process_gives_back(in_idle_mode):
     assert in_idle_mode(code) == "True\nTrue\nTrue\n"
 
 
+@pytest.mark.parametrize("how", ["a thread", "a delay", "more memory"])
+def test_a_small_program_of_one_thread_is_left_alone(in_mode, how):
+    """glibc's locks are faster while a process has one thread; a second is forever."""
+    code = (
+        "import ctypes, os, threading, time, goalloc\n"
+        "def has_ours():\n"
+        "    names = (open(f'/proc/self/task/{t}/comm').read() for t in os.listdir('/proc/self/task'))\n"
+        "    return 'goalloc\\n' in names\n"
+        "def work(n=300):\n"
+        "    x = [bytes(3000) for _ in range(n)]; del x; time.sleep(0.005)\n"
+        "try:\n"
+        "    alone = ctypes.c_ubyte.in_dll(ctypes.CDLL(None), '__libc_single_threaded')\n"
+        "except ValueError:\n"  # another C library, or an older one: it doesn't tell
+        "    alone = ctypes.c_ubyte(0)\n"
+        "for _ in range(40): work()\n"
+        "print(alone.value == 0 or not has_ours())\n"
+        f"how = {how!r}\n"
+        "if how == 'a thread':\n"
+        "    thread = threading.Thread(target=work); thread.start(); thread.join()\n"
+        "elif how == 'a delay': goalloc.set_scavenge_delay(1)\n"
+        "else: work(20_000)\n"
+        "while not has_ours(): work()\n"
+        "print(alone.value)\n"
+    )
+    assert in_mode(code) == "True\n0\n"
+
+
 def test_pages_inside_spans_go_back(in_idle_mode):
     code = (
         "x = some(blocks(600_000))\n"
