@@ -121,6 +121,8 @@
 #define GA_GUARD_KEPT (1 * GA_MIB)      /* pages of freed ones that stay, for the next to come */
 #define GA_GUARD_MARGIN 256             /* bytes on either side of a block that are filled, then */
 #define GA_GUARD_SEARCH_RATE 1000       /* one in so many, or more often: not for production */
+#define GA_GUARD_PACE 2000000           /* ns from one to the next, on average at least, then; */
+#define GA_GUARD_BURST 64               /* so many may come at once after a quiet time */
 #define GA_GUARD_WATCH_EVERY 16         /* blocks: a look at who handles faults */
 #define GA_GUARD_MAPPED (128 * GA_MIB)  /* bytes that the pages of all live ones may come to */
 #define GA_GUARD_STEPS 16 /* of a pool that fills up; with each, half as many new blocks come in */

@@ -101,7 +101,23 @@ static unsigned steps_taken(struct guards *g, const struct guard_area *a) {
     return (unsigned)ga_min(ga_max(live, mapped), GA_GUARD_STEPS);
 }
 
+/* Is it time for another? */
+static bool is_in_pace(struct guards *g) {
+    uint64_t pace = atomic_load(&g->pace);
+    if (pace == 0)
+        return true;
+    mutex_lock(&g->lock);
+    uint64_t now = os_nanotime(), burst = GA_GUARD_BURST * pace;
+    uint64_t at = ga_max(g->next_at, now - ga_min(now, burst));
+    if (at <= now)
+        g->next_at = at + pace;
+    mutex_unlock(&g->lock);
+    return at <= now;
+}
+
 bool guard_wants(struct guards *g, size_t size) {
+    if (!is_in_pace(g))
+        return false;
     unsigned step = steps_taken(g, area_for(g, size));
     if (GA_LIKELY(step == 0))
         return true;
@@ -329,6 +345,10 @@ struct guards *guards_new(struct os *os, const struct guard_tracer *tracer) {
 void guards_expect(struct guards *g, uint64_t rate) {
     struct guard_area *a = &g->small;
     struct guard_slot *s;
+    mutex_lock(&g->lock);
+    atomic_store(&g->pace, rate <= GA_GUARD_SEARCH_RATE ? 0 : GA_GUARD_PACE);
+    g->next_at = 0;
+    mutex_unlock(&g->lock);
     atomic_store(&a->keeps, rate <= GA_GUARD_SEARCH_RATE ? 0 : GA_GUARD_KEPT / g->page);
     do {
         mutex_lock(&g->lock);

@@ -19,7 +19,8 @@
  * in no cache.  So few slots are used by turns; the page of each stays, and is a mapping of its
  * own, as the pages next to it do not have its advice (os_hugepage).  Then the kernel need neither
  * make nor join mappings, nor find and clear memory.  Freed slots beyond those few retire: they
- * are withdrawn, and used when no other is to be had.  And only a margin is filled.
+ * are withdrawn, and used when no other is to be had.  And only a margin is filled.  What is left
+ * of the cost is bounded by the clock: one comes in every GA_GUARD_PACE, what else is due does not.
  *
  * A live block cannot leave its slot, and programs begin with many that stay.  So the fuller the
  * pool, the fewer come in: with each of its GA_GUARD_STEPS parts that is taken, half as many.  A
@@ -94,6 +95,8 @@ struct guards {
     bool at_start; /* where the next block stands */
     bool told;     /* that it is half full */
     struct rng rng;
+    uint64_t next_at; /* ns: none comes in before, */
+    _Atomic uint64_t pace; /* and then none for so long; 0: whenever one is due */
     _Atomic uint32_t looks;  /* calls of guard_watch_on */
     _Atomic uint64_t mapped; /* bytes of live blocks' pages */
     _Atomic uint64_t kept;   /* and of freed ones that stay */

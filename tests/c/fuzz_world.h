@@ -281,7 +281,8 @@ static inline void op_guard(struct driver *d) {
         return;
     }
     gils_lock(d->f);
-    guards_expect(d->f->h->guards, dice & 8 ? 1 : GA_GUARD_RATE_MAX); /* in either way */
+    guards_expect(d->f->h->guards, dice & 8 ? 1 : GA_GUARD_RATE_MAX); /* in either way, */
+    atomic_store(&d->f->h->guards->pace, 0); /* and by no clock: it is to be run again */
     mcaches_set_guard_rate(d->f->h, rates[dice % 8]);
     gils_unlock(d->f);
 }

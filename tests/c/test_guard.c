@@ -209,6 +209,21 @@ static void test_kept_pages(void) {
     guards_delete(g);
 }
 
+/* By the clock, and a few at once after a quiet time; who looks for a bug gets all that are due. */
+static void test_pace(void) {
+    enum { DUE = 20000 };
+    struct guards *g = guards_new(&os, NULL);
+    guards_expect(g, GA_GUARD_SEARCH_RATE + 1);
+    uint64_t begin = os_nanotime();
+    unsigned wanted = wanted_of(g, 64, DUE);
+    uint64_t ns = os_nanotime() - begin;
+    CHECK(wanted >= GA_GUARD_BURST);
+    CHECK(wanted <= GA_GUARD_BURST + 1 + ns / GA_GUARD_PACE);
+    guards_expect(g, GA_GUARD_SEARCH_RATE);
+    CHECK_EQ(wanted_of(g, 64, DUE), DUE);
+    guards_delete(g);
+}
+
 /* ---- faults elsewhere ----------------------------------------------------------------------- */
 
 static sigjmp_buf back;
@@ -329,6 +344,7 @@ int main(void) {
     test_failing_system(1);
     test_failing_system(GA_GUARD_RATE_MAX);
     test_kept_pages();
+    test_pace();
     test_other_faults_are_passed_on();
     test_faults_of_two_threads_are_passed_on();
     test_threads(1);
