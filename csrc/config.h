@@ -70,7 +70,7 @@
 #define GA_STORE_LIMIT_MAX 256             /* ... nor with more */
 #define GA_STORE_BATCH_MAX 256             /* slots of one refill */
 #define GA_COARSE_BYTES 4096 /* slots above this are coarse: a store begins to keep them ... */
-#define GA_COARSE_SINGLES 8  /* ... after so many were asked for */
+#define GA_COARSE_SINGLES 16 /* ... after so many were asked for or freed */
 
 /* empty spans that a central keeps before it gives back */
 #define GA_CENTRAL_KEEP_BYTES (64 * GA_KIB)

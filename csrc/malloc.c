@@ -244,8 +244,13 @@ static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
     }
     if (class < 2)
         return free_large(h, ha, p);
-    if (mcache_is_closed(c, class) || mcache_keeps_none(c, class))
+    if (mcache_is_closed(c, class))
         return free_direct(h, c, ha, class, p);
+    if (mcache_keeps_none(c, class)) {
+        enum misuse why = free_direct(h, c, ha, class, p);
+        c->cold[class].singles += why == MISUSE_NONE;
+        return why;
+    }
     if (c->store[class].top == c->store[class].limit)
         mcache_overflow(c, class);
     return push(c, ha, class, p) || push_special(h, c, ha, class, p) ? MISUSE_NONE

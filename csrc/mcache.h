@@ -69,7 +69,7 @@ struct store_cold {
     uint64_t granted;     /* what left was ever raised by: granted - left were handed out */
     uint64_t seen;        /* how many had been handed out when the cache last aged */
     bool to_guard;        /* left runs to a block that is to be guarded, not sampled */
-    uint8_t singles;      /* coarse slots handed out one by one since the store was shut */
+    uint8_t singles;      /* coarse slots that came or went one by one since it was shut */
     uint32_t aged;        /* pass of mcaches_age that aged it from outside */
     struct mspan *cached; /* the span that refills come from */
 };
