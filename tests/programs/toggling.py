@@ -18,9 +18,10 @@ def busy():
 
 CODE = """
 import sys; sys.path.insert(0, folder)
-import os, work
+import os, time, work
 while not os.path.exists(end):
     work.churn(1, 100)
+    time.sleep(0.001)  # before 3.12 nobody in another interpreter can ask for the GIL
 """
 
 
