@@ -219,7 +219,10 @@ def test_they_work_where_notebooks_put_them(displays, page, name):
 
 def point_at(tab, locator, click=False):
     locator.wait_for(timeout=60_000)  # frames out of sight are not drawn until they come into it
-    box = locator.bounding_box()
+    for _ in range(1200):
+        if (box := locator.bounding_box()) is not None:  # nor laid out, even when they are there
+            break
+        tab.wait_for_timeout(50)
     at = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     tab.mouse.move(*at)
     if click:
