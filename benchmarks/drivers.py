@@ -3,9 +3,7 @@
 Nothing here needs an installed goalloc or Python's headers: the drivers call the core directly.
 """
 
-import os
 import platform
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from contenders import PEERS, find_library
-from interpreter import ChildFailed, clean_environment, run_json
+from interpreter import CC, ChildFailed, clean_environment, compile_c, run_json
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "drivers"
 CSRC = HERE.parent / "csrc"
-CC = shlex.split(os.environ.get("CC") or "cc")
 # As setup.py builds the package, as far as the hot paths see.
 FLAGS = (
     "-std=c11", "-D_GNU_SOURCE", "-O3", "-pthread", "-fvisibility=hidden", "-fomit-frame-pointer",
@@ -44,9 +41,7 @@ def compiler() -> str:
 
 
 def _compile(*arguments: str | Path) -> None:
-    done = subprocess.run([*CC, *FLAGS, *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise ChildFailed(f"cannot build {arguments[0]}:\n{done.stderr.strip()}")
+    compile_c(str(arguments[0]), [*FLAGS, *map(str, arguments)])
 
 
 @dataclass(frozen=True)

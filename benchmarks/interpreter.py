@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CHILD = HERE / "child.py"
+CC = shlex.split(os.environ.get("CC") or "cc")
 
 # What would change the allocator behind a contender's back.
 _ALLOCATOR_VARIABLES = ("PYTHONMALLOC", "LD_PRELOAD", "GLIBC_TUNABLES")
@@ -68,13 +70,16 @@ class Interpreter:
         return json.dumps({"build_dir": str(self.build_dir), **job})
 
 
+def compile_c(what: str, arguments: list[str]) -> None:
+    """Run the C compiler, or ChildFailed with what it was to build."""
+    done = subprocess.run([*CC, *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ChildFailed(f"cannot build {what}:\n{done.stderr.strip()}")
+
+
 def compile_shared(arguments: list[str], output: Path) -> None:
     """A shared object from C; arguments are the compiler's, sources and libraries among them."""
-    compiler = os.environ.get("CC", "cc").split()
-    command = [*compiler, "-O2", "-shared", "-fPIC", *arguments, "-o", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise ChildFailed(f"cannot build {output.name}:\n{done.stderr.strip()}")
+    compile_c(output.name, ["-O2", "-shared", "-fPIC", *arguments, "-o", str(output)])
 
 
 def prepare(path: str, build_dir: Path, domain: str, touch: bool) -> Interpreter:

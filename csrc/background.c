@@ -31,8 +31,9 @@ static struct background {
     bool stop;          /* it is to end */
     bool poked;
     uint64_t not_before; /* ns: none is started until then */
-    _Atomic uint64_t young_until; /* ns: until then none is started for a small heap */
-    _Atomic bool asked; /* somebody has set how memory goes back: he wants it to */
+    /* ns: until then none is started for a small heap; 0: somebody has set how memory goes back,
+     * and wants it to */
+    _Atomic uint64_t young_until;
 } bg;
 
 /* ns to sleep after `worked` ns of work, so that it is the allowed part of the time. */
@@ -132,7 +133,7 @@ static bool is_young(const struct mheap *h) {
 
 static bool is_small_and_alone(const struct mheap *h) {
     return atomic_load_explicit(&h->mapped, memory_order_relaxed) < ALONE_BYTES &&
-           !atomic_load(&bg.asked) && atomic_load(&h->memory_limit) == UINT64_MAX &&
+           atomic_load(&bg.young_until) != 0 && atomic_load(&h->memory_limit) == UINT64_MAX &&
            atomic_load(&h->scavenger->delay) == GA_SCAVENGE_DELAY_DEFAULT && os_single_threaded();
 }
 
@@ -206,6 +207,5 @@ void background_poke(void) {
     pthread_cond_signal(&bg.wanted);
     mutex_unlock(&bg.lock);
     atomic_store(&bg.young_until, 0); /* and if it was waited for so far, starts */
-    atomic_store(&bg.asked, true);
     wake(bg.heap);
 }

@@ -167,9 +167,9 @@ def set_guard_rate(n: SupportsIndex) -> int:
     report of the block and the Python stacks of its allocation and its free.  Blocks above 128 KiB
     are not guarded, nor more than 4096 of a page at most and 2048 larger ones at a time; the more live,
     the fewer new ones are.  GOALLOC_GUARD sets n from the start; about 5000 is for production, 100 to
-    look for a bug: up to 1000 a freed block is kept inaccessible for longer, at twice the cost.  In wrap
-    mode only blocks of other extensions (goalloc.h) are guarded, since Python's are those of another
-    allocator.  Raises RuntimeError in a debugging run (GOALLOC_DEBUG), which guards nothing.
+    look for a bug: up to 1000 a freed block is kept inaccessible for longer, at twice the cost, and above
+    that no more than 500 blocks come in each second.  In wrap mode only blocks of other extensions
+    (goalloc.h) are guarded, since Python's are those of another allocator.  Raises RuntimeError in a debugging run (GOALLOC_DEBUG), which guards nothing.
     """
     return _core.set_guard_rate(n)
 
