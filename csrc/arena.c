@@ -7,6 +7,8 @@
 #include "fatal.h"
 #include "rng.h"
 
+#define GA_MAP_BYTES (GA_ARENA_NONE_BYTES + GA_ARENA_MAP_LEN * sizeof(uintptr_t))
+
 /* ---- start and end -------------------------------------------------------------------------- */
 
 /* The one to be tried first. */
@@ -62,10 +64,10 @@ bool arena_map_init(struct arena_map *m, struct os *os, struct persistentalloc *
     m->os = os;
     m->huge_unasked = os_huge_pages_unasked();
     fixalloc_init(&m->hintalloc, sizeof(struct arena_hint), 0, persistent, NULL);
-    m->arenas = os_alloc(os, GA_ARENA_MAP_LEN * sizeof m->arenas[0]);
     /* As many entries as there can be: a heap has few arenas, and the rest is never backed. */
+    m->none = os_alloc(os, GA_MAP_BYTES);
     m->all = os_alloc(os, GA_ARENA_MAP_LEN * sizeof m->all[0] / 64);
-    bool ok = m->arenas != NULL && m->all != NULL;
+    bool ok = m->none != NULL && m->all != NULL;
     for (size_t i = GA_ARENA_HINTS; ok && i-- > 0;)
         ok = add_hint(m, GA_ARENA_HINT_BASE + i * GA_ARENA_HINT_STEP, false);
     if (!ok) {
@@ -87,8 +89,8 @@ void arena_map_destroy(struct arena_map *m) {
     }
     if (m->linear.size != 0)
         os_free(m->os, m->linear.memory, m->linear.nbytes);
-    if (m->arenas != NULL)
-        os_free(m->os, m->arenas, GA_ARENA_MAP_LEN * sizeof m->arenas[0]);
+    if (m->none != NULL)
+        os_free(m->os, m->none, GA_MAP_BYTES);
     if (m->all != NULL)
         os_free(m->os, m->all, GA_ARENA_MAP_LEN * sizeof m->all[0] / 64);
     memset(m, 0, sizeof *m);
@@ -130,7 +132,18 @@ static bool linear_map_tables(struct arena_map *m, struct heap_arena *ha) {
     return true;
 }
 
-/* Enters the arena that starts at start into the map. */
+static void enter_arena(struct arena_map *m, size_t i, struct heap_arena *ha) {
+    size_t per_page = os_page_size() / sizeof(uintptr_t), first = i / per_page * per_page;
+    bool page_is_new = true;
+    for (size_t k = first; k < first + per_page; k++)
+        page_is_new &= arena_or_none(m, k) == m->none;
+    m->map_bytes += page_is_new ? os_page_size() : 0;
+    m->all[m->nall++] = ha;
+    atomic_store_explicit(arena_distance(m->none, i), (uintptr_t)ha - (uintptr_t)m->none,
+                          memory_order_release);
+}
+
+/* Makes the arena that starts at start, and enters it into the map. */
 static struct heap_arena *new_arena(struct arena_map *m, uintptr_t start) {
     size_t nbytes = ga_align_up(sizeof(struct heap_arena), os_page_size());
     if (m->nall == GA_ARENA_MAP_LEN / 64)
@@ -154,13 +167,7 @@ static struct heap_arena *new_arena(struct arena_map *m, uintptr_t start) {
         ha->bitmap[1] = ha->own_bitmap[1];
     }
     m->meta_bytes += nbytes;
-    size_t i = start >> GA_ARENA_SHIFT, per_page = os_page_size() / sizeof m->arenas[0];
-    bool page_is_new = true;
-    for (size_t first = i / per_page * per_page, k = first; k < first + per_page; k++)
-        page_is_new &= atomic_load_explicit(&m->arenas[k], memory_order_relaxed) == NULL;
-    m->map_bytes += page_is_new ? os_page_size() : 0;
-    m->all[m->nall++] = ha;
-    atomic_store_explicit(&m->arenas[i], ha, memory_order_release);
+    enter_arena(m, start >> GA_ARENA_SHIFT, ha);
     return ha;
 }
 
@@ -294,15 +301,6 @@ bool arena_map_grow(struct arena_map *m, size_t nbytes, struct arena_piece piece
 
 /* ---- asking and describing ------------------------------------------------------------------ */
 
-struct mspan *arena_span_of(const struct arena_map *m, uintptr_t addr) {
-    const struct heap_arena *ha = arena_of(m, addr);
-    return ha == NULL ? NULL : ha->spans[arena_page(addr)];
-}
-
-struct mspan **arena_span_entry(const struct arena_map *m, uintptr_t addr) {
-    return &arena_of(m, addr)->spans[arena_page(addr)];
-}
-
 bool arena_is_ours(const struct arena_map *m, uintptr_t addr) {
     const struct heap_arena *ha = arena_of(m, addr);
     return ha != NULL &&
@@ -366,7 +364,8 @@ static bool bits_next(const struct arena_map *m, size_t array, uintptr_t *addr, 
 size_t arena_count_released(const struct arena_map *m, uintptr_t addr, size_t npages) {
     size_t count = 0, array = offsetof(struct heap_arena, released);
     for (struct bits_walk at; bits_next(m, array, &addr, &npages, &at);)
-        count += ga_popcount64(*at.word & at.mask);
+        if ((*at.word & at.mask) != 0) /* mostly none are */
+            count += ga_popcount64(*at.word & at.mask);
     return count;
 }
 

@@ -2,7 +2,9 @@
  *
  * The arena map is one flat array, indexed by address / 64 MiB (Go's L1 bits 0, L2 bits 22 on
  * 64-bit Linux): address space only, the system backs the few pages that are used.  An entry points
- * to a heap_arena, the metadata of that arena, or is NULL: then the address is none of ours.
+ * to a heap_arena, the metadata of that arena, or to `none`: then the address is not ours.  That is
+ * a heap_arena of zeros, in which the hot path finds no class that it serves, so it need not ask;
+ * the map lies behind it, and an entry is a distance from it, 0 for none.
  *
  * Per arena:
  *   pageclass   a byte per page: the span class of the small-object span on it, GA_PAGE_TINY, or 0
@@ -39,6 +41,7 @@
 #include "mspan.h"
 
 #define GA_PAGE_TINY ((uint8_t)GA_NUM_SPAN_CLASSES) /* pageclass of a tiny span */
+#define GA_NUM_PAGE_CLASSES (GA_PAGE_TINY + 1)
 #define GA_WAS_LARGE 255                            /* page_was: first page of a large object */
 #define GA_WAS_LARGE_TAIL 254
 
@@ -88,7 +91,7 @@ struct linear_window {
 };
 
 struct arena_map {
-    struct heap_arena *_Atomic *arenas;
+    struct heap_arena *none; /* never written to; the map is behind it */
     struct linear_window linear;
     struct os *os;
     struct fixalloc hintalloc;
@@ -102,6 +105,10 @@ struct arena_map {
     bool huge_unasked;   /* the system makes huge pages of whatever it can */
     uint64_t map_bytes;  /* bytes of the map that hold entries, by whole pages of the system */
 };
+
+/* Of none: whole pages of any system (GA_LINEAR_GAP is one), so that those of the map behind it can
+ * be counted. */
+#define GA_ARENA_NONE_BYTES ((sizeof(struct heap_arena) + GA_LINEAR_GAP - 1) & ~(GA_LINEAR_GAP - 1))
 
 /* False: out of memory.  A linear window that can't be had is not an error. */
 bool arena_map_init(struct arena_map *m, struct os *os, struct persistentalloc *persistent,
@@ -120,11 +127,21 @@ struct arena_piece {
  * 0 bytes; the former arena's rest may be there all the same. */
 bool arena_map_grow(struct arena_map *m, size_t nbytes, struct arena_piece pieces[2]);
 
+GA_INLINE _Atomic(uintptr_t) *arena_distance(struct heap_arena *none, uintptr_t i) {
+    return (_Atomic(uintptr_t) *)((uintptr_t)none + GA_ARENA_NONE_BYTES) + i;
+}
+/* By its place in the map; none where there is none. */
+GA_INLINE struct heap_arena *arena_or_none(const struct arena_map *m, uintptr_t i) {
+    struct heap_arena *none = m->none; /* read once: the map is read with acquire */
+    uintptr_t distance = atomic_load_explicit(arena_distance(none, i), memory_order_acquire);
+    return (struct heap_arena *)((uintptr_t)none + distance);
+}
 GA_INLINE struct heap_arena *arena_of(const struct arena_map *m, uintptr_t addr) {
     uintptr_t i = addr >> GA_ARENA_SHIFT;
     if (GA_UNLIKELY(i >= GA_ARENA_MAP_LEN))
         return NULL;
-    return atomic_load_explicit(&m->arenas[i], memory_order_acquire);
+    struct heap_arena *ha = arena_or_none(m, i);
+    return GA_LIKELY(ha != m->none) ? ha : NULL;
 }
 /* Page of an address within its arena. */
 GA_INLINE size_t arena_page(uintptr_t addr) { return (addr & GA_ARENA_MASK) >> GA_PAGE_SHIFT; }
@@ -172,10 +189,15 @@ GA_INLINE bool heap_bits_clear(const struct heap_arena *ha, uintptr_t addr, bool
     return heap_word_clear(heap_bits_word(ha, addr), addr >> GA_GRANULE_SHIFT, shared);
 }
 
+/* Where the span of a page stands, if the address is in an arena. */
+GA_INLINE struct mspan **arena_span_entry(const struct heap_arena *ha, uintptr_t addr) {
+    return &ha->spans[arena_page(addr)];
+}
 /* The span that a page belongs to, if addr's entry is valid (see the rule above); else NULL. */
-struct mspan *arena_span_of(const struct arena_map *m, uintptr_t addr);
-/* Where that entry is; addr must be in an arena. */
-struct mspan **arena_span_entry(const struct arena_map *m, uintptr_t addr);
+GA_INLINE struct mspan *arena_span_of(const struct arena_map *m, uintptr_t addr) {
+    const struct heap_arena *ha = arena_of(m, addr);
+    return GA_LIKELY(ha != NULL) ? *arena_span_entry(ha, addr) : NULL;
+}
 /* Is addr in a range that was reserved for this map? */
 bool arena_is_ours(const struct arena_map *m, uintptr_t addr);
 

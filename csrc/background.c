@@ -31,9 +31,8 @@ static struct background {
     bool stop;          /* it is to end */
     bool poked;
     uint64_t not_before; /* ns: none is started until then */
-    /* ns: until then none is started for a small heap; 0: somebody has set how memory goes back,
-     * and wants it to */
-    _Atomic uint64_t young_until;
+    _Atomic uint64_t young_until; /* ns: until then none is started for a small heap */
+    _Atomic bool asked_for;       /* somebody has set how memory goes back, and wants it to */
 } bg;
 
 /* ns to sleep after `worked` ns of work, so that it is the allowed part of the time. */
@@ -133,8 +132,8 @@ static bool is_young(const struct mheap *h) {
 
 static bool is_small_and_alone(const struct mheap *h) {
     return atomic_load_explicit(&h->mapped, memory_order_relaxed) < ALONE_BYTES &&
-           atomic_load(&bg.young_until) != 0 && atomic_load(&h->memory_limit) == UINT64_MAX &&
-           atomic_load(&h->scavenger->delay) == GA_SCAVENGE_DELAY_DEFAULT && os_single_threaded();
+           !atomic_load(&bg.asked_for) && atomic_load(&h->memory_limit) == UINT64_MAX &&
+           os_single_threaded();
 }
 
 static void wake(struct mheap *h) {
@@ -169,8 +168,9 @@ static void init_lock(void) {
     pthread_condattr_destroy(&attr);
 }
 
-void background_init(struct mheap *h) {
+void background_init(struct mheap *h, bool asked_for) {
     bg.heap = h;
+    atomic_store(&bg.asked_for, asked_for);
     init_lock();
     atomic_store(&bg.young_until, os_nanotime() + YOUNG);
     h->wake = wake;
@@ -206,6 +206,7 @@ void background_poke(void) {
     bg.poked = true;
     pthread_cond_signal(&bg.wanted);
     mutex_unlock(&bg.lock);
+    atomic_store(&bg.asked_for, true);
     atomic_store(&bg.young_until, 0); /* and if it was waited for so far, starts */
     wake(bg.heap);
 }

@@ -15,8 +15,9 @@
 
 #include "scavenger.h"
 
-/* From now on h is scavenged in the background.  One heap in a process. */
-void background_init(struct mheap *h);
+/* From now on h is scavenged in the background, also if it is small and alone where that was asked
+ * for.  One heap in a process. */
+void background_init(struct mheap *h, bool asked_for);
 /* Ends the thread, if there is one, and waits until it is gone.  None is started from here on until
  * a moment after background_forked, which parent and child call. */
 void background_fork(void);

@@ -32,7 +32,17 @@ GA_INLINE bool ga_is_pow2(uintptr_t v) { return v != 0 && (v & (v - 1)) == 0; }
 
 /* index of the lowest set bit; 64 for 0 (as Go's Ctz64) */
 GA_INLINE unsigned ga_ctz64(uint64_t v) { return v ? (unsigned)__builtin_ctzll(v) : 64; }
-GA_INLINE unsigned ga_popcount64(uint64_t v) { return (unsigned)__builtin_popcountll(v); }
+/* Without an instruction for it the compiler calls a function that looks into a table. */
+GA_INLINE unsigned ga_popcount64(uint64_t v) {
+#if defined(__POPCNT__) || defined(__aarch64__)
+    return (unsigned)__builtin_popcountll(v);
+#else
+    v -= v >> 1 & 0x5555555555555555;
+    v = (v & 0x3333333333333333) + (v >> 2 & 0x3333333333333333);
+    v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return (unsigned)(v * 0x0101010101010101 >> 56);
+#endif
+}
 /* Clears bit i % 64 of *word, a local variable; returns whether it was set.  Compilers make three
  * steps and a mask of what x86 does in one. */
 GA_INLINE bool ga_test_and_clear(uint64_t *word, uint64_t i) {
@@ -54,6 +64,10 @@ GA_INLINE void ga_set_bit(uint64_t *word, uint64_t i) {
     *word |= (uint64_t)1 << (i & 63);
 #endif
 }
+/* From here on the compiler does not know what a local variable is worth, and so keeps nothing that
+ * it has made of it. */
+#define GA_FORGET(variable) __asm__("" : "+r"(variable))
+
 /* floor(log2(v)), v > 0 */
 GA_INLINE unsigned ga_log2(uint64_t v) { return 63u - (unsigned)__builtin_clzll(v); }
 

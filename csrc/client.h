@@ -15,6 +15,7 @@
 #if defined(GA_CLIENT_ASAN)
 
 #include <sanitizer/asan_interface.h>
+#define CLIENT_WATCHES 1
 #define CLIENT_CLOSE(p, n) __asan_poison_memory_region((void *)(p), n)
 #define CLIENT_OPEN(p, n) __asan_unpoison_memory_region((void *)(p), n)
 #define CLIENT_MADE(p, n, zero) __asan_unpoison_memory_region((void *)(p), n)
@@ -25,6 +26,7 @@
 #elif defined(GA_CLIENT_VALGRIND)
 
 #include <valgrind/memcheck.h>
+#define CLIENT_WATCHES 1
 #define CLIENT_CLOSE(p, n) VALGRIND_MAKE_MEM_NOACCESS((void *)(p), n)
 #define CLIENT_OPEN(p, n) VALGRIND_MAKE_MEM_DEFINED((void *)(p), n)
 #define CLIENT_MADE(p, n, zero) VALGRIND_MALLOCLIKE_BLOCK((void *)(p), n, 0, zero)
@@ -33,6 +35,7 @@
 
 #else
 
+#define CLIENT_WATCHES 0
 #define CLIENT_CLOSE(p, n) ((void)0)         /* pages: nobody may touch them now */
 #define CLIENT_OPEN(p, n) ((void)0)          /* pages: anybody may */
 #define CLIENT_MADE(p, n, zero) ((void)0)    /* a block of n bytes, zero if known to be */

@@ -61,6 +61,7 @@
 #define GA_GRANULE_SHIFT 4 /* a bit of the heap bitmap stands for 16 bytes */
 #define GA_BITMAP_WORDS (GA_ARENA_SIZE >> (GA_GRANULE_SHIFT + 6)) /* 64-bit words per arena */
 
+#define GA_SCAN_STORE_MAX 1024 /* bytes; up to here a table finds the store of each size */
 #define GA_STORE_CAP 1280        /* slots that a store of an interpreter's cache can grow to */
 #define GA_STORE_CAP_THREAD 256  /* the same for a thread's cache: there may be many of them ... */
 #define GA_STORE_CAP_THREAD_BYTES (256 * GA_KIB) /* ... so its stores have a cap of bytes too */
@@ -121,8 +122,8 @@
 #define GA_GUARD_KEPT (1 * GA_MIB)      /* pages of freed ones that stay, for the next to come */
 #define GA_GUARD_MARGIN 256             /* bytes on either side of a block that are filled, then */
 #define GA_GUARD_SEARCH_RATE 1000       /* one in so many, or more often: not for production */
-#define GA_GUARD_PACE 2000000           /* ns from one to the next, on average at least, then; */
-#define GA_GUARD_BURST 64               /* so many may come at once after a quiet time */
+#define GA_GUARD_PACE 4000000           /* then: ns of processor time from one to the next; */
+#define GA_GUARD_BURST 64               /* so many at once when none was due for long */
 #define GA_GUARD_WATCH_EVERY 16         /* blocks: a look at who handles faults */
 #define GA_GUARD_MAPPED (128 * GA_MIB)  /* bytes that the pages of all live ones may come to */
 #define GA_GUARD_STEPS 16 /* of a pool that fills up; with each, half as many new blocks come in */

@@ -107,7 +107,7 @@ static bool is_in_pace(struct guards *g) {
     if (pace == 0)
         return true;
     mutex_lock(&g->lock);
-    uint64_t now = os_nanotime(), burst = GA_GUARD_BURST * pace;
+    uint64_t now = os_cputime_of_all(), burst = GA_GUARD_BURST * pace;
     uint64_t at = ga_max(g->next_at, now - ga_min(now, burst));
     if (at <= now)
         g->next_at = at + pace;

@@ -20,7 +20,8 @@
  * own, as the pages next to it do not have its advice (os_hugepage).  Then the kernel need neither
  * make nor join mappings, nor find and clear memory.  Freed slots beyond those few retire: they
  * are withdrawn, and used when no other is to be had.  And only a margin is filled.  What is left
- * of the cost is bounded by the clock: one comes in every GA_GUARD_PACE, what else is due does not.
+ * of the cost is bounded: in so much processor time (GA_GUARD_PACE) one comes in, what else is due
+ * does not.
  *
  * A live block cannot leave its slot, and programs begin with many that stay.  So the fuller the
  * pool, the fewer come in: with each of its GA_GUARD_STEPS parts that is taken, half as many.  A

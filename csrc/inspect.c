@@ -161,7 +161,7 @@ static void fill_sys(struct mheap *h, struct memstats *m) {
 static void fill_objects(struct mheap *h, const struct class_counts *n, struct memstats *m) {
     uint64_t live_objects = 0;
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
-        unsigned sizeclass = spanclass_sizeclass((spanclass_t)spc);
+        unsigned sizeclass = spanclass_sizeclass(spc);
         uint64_t size = class_to_size[sizeclass];
         m->mallocs += n->nmalloc[spc];
         m->total_alloc += n->nmalloc[spc] * size;
@@ -249,7 +249,7 @@ static void class_stats_in(struct mheap *h, struct class_stats *out) {
     count_classes(h, &n);
     memset(out, 0, GA_NUM_SPAN_CLASSES * sizeof *out);
     for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++) {
-        unsigned sizeclass = spanclass_sizeclass((spanclass_t)spc);
+        unsigned sizeclass = spanclass_sizeclass(spc);
         struct class_stats *k = &out[spc];
         k->spanclass = spc;
         k->sizeclass = sizeclass;

@@ -51,8 +51,10 @@ static void test_trust(void) {
         return; /* too early to tell; nobody else is there */
     bool ok = interp_list[1] == main && main->feature_flags == legacy;
     procs.trust = ok ? TRUST_YES : TRUST_NO;
-    if (!ok)
+    if (!ok) {
         interp_list = untrusted_list;
+        interp_rest(); /* the hot path has no lock */
+    }
 }
 
 #endif
@@ -141,6 +143,7 @@ static struct mcache *proc_cache(PyInterpreterState *interp) {
 }
 
 static GA_NOINLINE struct mcache *interp_enter_several(void) {
+    bool was_open = interp_close();
     if (procs.trust == TRUST_NO) {
         mutex_lock(&procs.heap->caches->orphan_lock);
         return main_cache;
@@ -149,7 +152,10 @@ static GA_NOINLINE struct mcache *interp_enter_several(void) {
     struct mcache *c = NULL;
     if (tstate != NULL) {
         PyInterpreterState *interp = PyThreadState_GetInterpreter(tstate);
-        c = shares_main_allocator(interp) ? main_cache : proc_cache(interp);
+        bool shares = shares_main_allocator(interp);
+        if (GA_UNLIKELY(was_open && !shares))
+            interp_unseen();
+        c = shares ? main_cache : proc_cache(interp);
     }
     if (c == NULL)
         return orphan_enter();
@@ -167,6 +173,8 @@ struct mcache *interp_enter(void) {
         test_trust();
     if (GA_UNLIKELY(!only_main_interpreter()))
         return interp_enter_several();
+    if (GA_UNLIKELY(interp_hot_cache() != main_cache))
+        interp_is_alone();
 #endif
     return main_cache;
 }

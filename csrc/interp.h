@@ -2,10 +2,11 @@
  *
  * mem and obj: the P of Go is an interpreter with an object allocator of its own, exactly as
  * CPython divides pymalloc: the main interpreter and all that share its allocator (and so its GIL)
- * are one P, each other interpreter is one.  While there is only the main interpreter, which costs
- * one load and one compare to know, its cache belongs to whoever calls: he holds the GIL.  As soon
- * as there are several, the thread state decides, at every call: nothing about "my interpreter" is
- * remembered.  Where the thread state is unknown (NULL) the orphan cache serves, under a lock.
+ * are one P, each other interpreter is one.  While there is only the main interpreter, its cache
+ * belongs to whoever calls: he holds the GIL.  As soon as there are several, the thread state
+ * decides, at every call: nothing about "my interpreter" is remembered.  Where the thread state is
+ * unknown (NULL) the orphan cache serves, under a lock.  The hot path does not ask how many there
+ * are: the cache that it uses is another one by then (interp_alone.c).
  *
  * CPython's structures are read at the places that the headers of the build give; whether they are
  * right is tested once at run time.  If they are not, the main cache serves everybody under a lock.
@@ -47,6 +48,7 @@ struct procs {
 extern GA_HIDDEN struct procs procs;
 /* Apart from it, since every call reads them. */
 extern GA_HIDDEN struct mcache *main_cache;
+extern GA_HIDDEN struct mcache *_Atomic hot_cache;
 /* CPython's: [0] newest, [1] main */
 extern GA_HIDDEN PyInterpreterState *const volatile *interp_list;
 extern GA_HIDDEN __thread struct mcache *thread_cache;
@@ -71,6 +73,27 @@ GA_INLINE bool only_main_interpreter(void) {
     return interp_list[0] == *(PyInterpreterState *const *)&interp_list[1];
 #endif
 }
+
+/* interp_alone.c: what the hot path of mem and obj uses: the main cache, or a closed one, which is
+ * published with it. */
+GA_INLINE struct mcache *interp_hot_cache(void) {
+    return atomic_load_explicit(&hot_cache, memory_order_acquire);
+}
+/* When goalloc does not serve mem and obj, at first before it is in the table; and when it does, by
+ * who may hold no lock. */
+void interp_rest(void);
+void interp_serve(void);
+/* The raw block p of nbytes has been made, perhaps for another interpreter to live in. */
+void interp_watch(void *p, size_t nbytes);
+bool interp_any_watched(void);
+/* A raw large block is about to be freed. */
+void interp_unwatch(struct mspan *s);
+/* For holders of the main GIL who find the hot path closed, and no other interpreter. */
+void interp_is_alone(void);
+/* For who has found another interpreter: was the hot path open? */
+bool interp_close(void);
+/* It was, and the caller's interpreter has an allocator of its own. */
+void interp_unseen(void);
 
 /* For mem and obj; never NULL.  Between the two no one else uses the cache, and the world does not
  * stop. */

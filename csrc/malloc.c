@@ -95,7 +95,7 @@ static void *malloc_large(struct mheap *h, struct mcache *c, size_t size, size_t
 }
 
 static void *malloc_small(struct mcache *c, spanclass_t spc) {
-    uintptr_t granule = store_pop(&c->store[spc], c->shared);
+    uintptr_t granule = store_pop(c, spc, c->shared);
     return GA_LIKELY(granule != 0) ? (void *)granule_addr(granule) : mcache_pop_slow(c, spc);
 }
 
@@ -212,7 +212,7 @@ static enum misuse free_direct(struct mheap *h, struct mcache *c, const struct h
         return MISUSE_DOMAIN; /* its bit belongs to a GIL that the caller need not have */
     if ((uintptr_t)p % 8 != 0 || !end_block(h, ha, p, !served || c->shared))
         return MISUSE_UNALLOCATED;
-    CLIENT_FREED(p, class_to_size[spanclass_sizeclass(spc)]);
+    CLIENT_FREED(p, store_elemsize(spc));
     mcentral_put(h, &p, 1);
     return MISUSE_NONE;
 }
@@ -220,7 +220,7 @@ static enum misuse free_direct(struct mheap *h, struct mcache *c, const struct h
 static bool push(struct mcache *c, const struct heap_arena *ha, uint8_t class, void *p) {
     uintptr_t addr = (uintptr_t)p;
     return addr % 8 == 0 &&
-           store_push(&c->store[class], heap_bits_word(ha, addr), granule_of(addr), c->shared);
+           store_push(c, class, heap_bits_word(ha, addr), granule_of(addr), c->shared);
 }
 
 /* A block with a special becomes one like any other, and goes the same way. */
@@ -251,7 +251,7 @@ static GA_NOINLINE enum misuse free_slow(struct mheap *h, struct mcache *c,
         c->cold[class].singles += why == MISUSE_NONE;
         return why;
     }
-    if (c->store[class].top == c->store[class].limit)
+    if (c->top[class] == c->limit[class])
         mcache_overflow(c, class);
     return push(c, ha, class, p) || push_special(h, c, ha, class, p) ? MISUSE_NONE
                                                                     : MISUSE_UNALLOCATED;
@@ -289,7 +289,7 @@ static size_t live_size(struct mheap *h, struct mcache *c, void *p) {
             return 0;
         if (!is_live(h, ha, addr))
             return 0;
-        return class_to_size[spanclass_sizeclass(class)];
+        return store_elemsize(class);
     }
     struct mspan *s = mheap_span_of_heap(h, addr);
     if (s == NULL)

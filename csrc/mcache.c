@@ -10,26 +10,25 @@
 /* ---- refill and overflow -------------------------------------------------------------------- */
 
 static size_t store_room(const struct mcache *c, unsigned spc) {
-    return (size_t)(c->store[spc].limit - c->cold[spc].base);
+    return (size_t)(c->limit[spc] - c->cold[spc].base);
 }
 
 void mcache_shut_store(struct mcache *c, unsigned spc) {
-    c->store[spc].top = c->store[spc].limit = &c->shut[1];
+    c->top[spc] = c->limit[spc] = &c->shut[1];
 }
 
 static size_t first_limit(unsigned spc) {
-    size_t limit = GA_STORE_LIMIT_BYTES / class_to_size[spanclass_sizeclass((spanclass_t)spc)];
+    size_t limit = GA_STORE_LIMIT_BYTES / store_elemsize(spc);
     return ga_min(ga_max(limit, GA_STORE_LIMIT_MIN), GA_STORE_LIMIT_MAX);
 }
 
 /* Gives a store without slots its array, and so much room in it. */
 static void use_array(struct mcache *c, unsigned spc, struct free_slot *base, size_t room) {
-    struct store *st = &c->store[spc];
     base[-1].granule = 0; /* where popping ends */
     c->cold[spc].base = base;
-    st->top = base;
-    st->limit = base + room;
-    st->gave_back = 0;
+    c->top[spc] = base;
+    c->limit[spc] = base + room;
+    c->cold[spc].gave_back = false;
 }
 
 /* Gives a store that was shut its first limit. */
@@ -41,15 +40,14 @@ static void make_room(struct mcache *c, unsigned spc) {
 /* Fills an empty store, or puts a single slot into it.  Grows its limit if slots that it gave back
  * are wanted again. */
 static bool refill(struct mcache *c, unsigned spc, bool single) {
-    struct store *st = &c->store[spc];
     struct store_cold *cold = &c->cold[spc];
-    if (store_is_shut(c, st))
+    if (mcache_is_shut(c, spc))
         make_room(c, spc);
-    if (st->gave_back)
+    if (cold->gave_back)
         use_array(c, spc, cold->grown, ga_min(2 * store_room(c, spc), cold->cap));
     size_t want = single ? 1 : mheap_is_tight(c->heap) ? GA_STORE_LIMIT_MIN / 2 : cold->batch;
     size_t n = mcentral_fill_store(c->heap, &c->central[spc], c, &cold->cached, want, cold->base);
-    st->top = cold->base + n;
+    c->top[spc] = cold->base + n;
     size_t half = (store_room(c, spc) + 1) / 2;
     cold->batch = (uint32_t)ga_min(2 * (size_t)cold->batch, ga_min(half, GA_STORE_BATCH_MAX));
     return n != 0;
@@ -57,12 +55,11 @@ static bool refill(struct mcache *c, unsigned spc, bool single) {
 
 /* The topmost slot becomes a block. */
 static void *hand_out(struct mcache *c, unsigned spc, bool sampled) {
-    struct store *st = &c->store[spc];
-    struct free_slot *slot = --st->top;
+    struct free_slot *slot = --c->top[spc];
     void *p = (void *)granule_addr(slot->granule);
-    if (!sampled || !mcache_sample(c, p, st->elemsize))
+    if (!sampled || !mcache_sample(c, p, store_elemsize(spc)))
         heap_word_set(slot->bits, slot->granule, c->shared);
-    CLIENT_MADE(p, st->elemsize, false);
+    CLIENT_MADE(p, store_elemsize(spc), false);
     return p;
 }
 
@@ -74,20 +71,19 @@ static void shut_single(struct mcache *c, unsigned spc) {
 }
 
 void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
-    struct store *st = &c->store[spc];
     if (mcache_is_closed(c, spc))
         return NULL;
     mcache_obey(c);
     bool single = mcache_keeps_none(c, spc);
-    if (st->top[-1].granule == 0) {
+    if (c->top[spc][-1].granule == 0) {
         if (!refill(c, spc, single)) {
-            if (st->left < 0) /* obeying took the slot that store_pop had counted */
-                st->left = 0;
+            if (c->left[spc] < 0) /* obeying took the slot that store_pop had counted */
+                c->left[spc] = 0;
             return NULL;
         }
-        st->left--; /* store_pop stopped before it counted */
+        c->left[spc]--; /* store_pop stopped before it counted */
     }
-    bool sampled = st->left < 0;
+    bool sampled = c->left[spc] < 0;
     if (sampled)
         sampled = mcache_count_hit(c, spc);
     void *p = hand_out(c, spc, sampled);
@@ -97,37 +93,34 @@ void *mcache_pop_slow(struct mcache *c, spanclass_t spc) {
 }
 
 void *mcache_pop_sampled(struct mcache *c, spanclass_t spc) {
-    struct store *st = &c->store[spc];
     if (mcache_is_closed(c, spc))
         return NULL;
     mcache_obey(c);
-    if (st->top[-1].granule == 0 && !refill(c, spc, false))
+    if (c->top[spc][-1].granule == 0 && !refill(c, spc, false))
         return NULL;
     c->cold[spc].granted++; /* and its countdown goes on as it was */
     return hand_out(c, spc, true);
 }
 
 void mcache_give_back(struct mcache *c, unsigned spc, size_t n) {
-    struct store *st = &c->store[spc];
     struct free_slot *base = c->cold[spc].base;
     if (n == 0)
         return;
     mcentral_put_stored(c->heap, base, n);
-    size_t rest = (size_t)(st->top - base) - n;
+    size_t rest = (size_t)(c->top[spc] - base) - n;
     memmove(base, base + n, rest * sizeof *base);
-    st->top = base + rest;
+    c->top[spc] = base + rest;
 }
 
 void mcache_overflow(struct mcache *c, spanclass_t spc) {
-    struct store *st = &c->store[spc];
     mcache_obey(c);
-    if (store_is_shut(c, st)) {
+    if (mcache_is_shut(c, spc)) {
         mheap_mark_active(c->heap);
         make_room(c, spc);
-    } else if (st->top == st->limit) { /* obeying may have made room */
+    } else if (c->top[spc] == c->limit[spc]) { /* obeying may have made room */
         size_t room = store_room(c, spc);
         mcache_give_back(c, spc, mheap_is_tight(c->heap) ? room : (room + 1) / 2);
-        st->gave_back = 1;
+        c->cold[spc].gave_back = true;
     }
 }
 
@@ -144,17 +137,21 @@ void mcache_release_all(struct mcache *c) {
     stackcache_release(c->heap, &c->stackcache);
 }
 
+static void close_stores(struct mcache *c) {
+    c->tiny.closed = true;
+    for (unsigned spc = 0; spc < GA_NUM_PAGE_CLASSES; spc++)
+        c->top[spc] = c->limit[spc] = &c->closed[1];
+}
+
 void mcache_close(struct mcache *c) {
     mcache_release_all(c);
-    c->tiny.closed = true;
-    for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)
-        c->store[spc].top = c->store[spc].limit = &c->closed[1];
+    close_stores(c);
 }
 
 void mcache_open(struct mcache *c) {
     c->tiny.closed = false;
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
-        if (c->cold[spc].cap != 0 && mcache_is_closed(c, (uint8_t)spc))
+        if (c->cold[spc].cap != 0 && mcache_is_closed(c, spc))
             mcache_shut_store(c, spc);
     }
 }
@@ -174,9 +171,9 @@ void mcaches_set_open(struct mheap *h, bool open) {
 /* ---- making and ending ---------------------------------------------------------------------- */
 
 static bool kind_serves(enum mcache_kind kind, unsigned spc) {
-    if (spanclass_sizeclass((spanclass_t)spc) == 0)
+    if (spanclass_sizeclass(spc) == 0)
         return false;
-    bool noscan = spanclass_noscan((spanclass_t)spc);
+    bool noscan = spanclass_noscan(spc);
     return kind == MCACHE_INTERP ? !noscan : kind == MCACHE_THREAD ? noscan : true;
 }
 
@@ -186,9 +183,9 @@ static size_t kind_cap(enum mcache_kind kind, unsigned spc) {
         return 0;
     if (kind == MCACHE_INTERP)
         return GA_STORE_CAP;
-    size_t elemsize = class_to_size[spanclass_sizeclass((spanclass_t)spc)];
-    return kind == MCACHE_HEAP ? GA_STORE_CAP_THREAD
-                               : ga_min(GA_STORE_CAP_THREAD, GA_STORE_CAP_THREAD_BYTES / elemsize);
+    return kind == MCACHE_HEAP
+               ? GA_STORE_CAP_THREAD
+               : ga_min(GA_STORE_CAP_THREAD, GA_STORE_CAP_THREAD_BYTES / store_elemsize(spc));
 }
 
 /* Slots of the first array of such a store; of the one for more, 0 if it needs none. */
@@ -224,24 +221,31 @@ static void lay_out_stores(struct mcache *c, struct free_slot *slots) {
     }
 }
 
+/* Slots of 8 bytes are not for an interpreter: see mcache_scan_class. */
+static void init_scan_classes(struct mcache *c) {
+    size_t from = 0;
+    for (unsigned i = size_to_class(GA_TINY_SIZE); from <= GA_SCAN_STORE_MAX; i++) {
+        size_t to = ga_min(class_to_size[i], GA_SCAN_STORE_MAX);
+        memset(&c->scan_class[from], make_spanclass((uint8_t)i, false), to + 1 - from);
+        from = to + 1;
+    }
+}
+
 static void init_stores(struct mcache *c, struct free_slot *slots) {
     lay_out_stores(c, slots);
     for (unsigned spc = 0; spc < GA_NUM_SPAN_CLASSES; spc++) {
-        c->store[spc].elemsize = class_to_size[spanclass_sizeclass((spanclass_t)spc)];
         c->cold[spc].cap = (uint32_t)kind_cap(c->kind, spc);
         if (c->cold[spc].cap != 0)
             mcache_draw_left(c, spc);
     }
-    c->tiny.closed = true;
-    for (unsigned spc = 0; spc < sizeof c->store / sizeof c->store[0]; spc++)
-        c->store[spc].top = c->store[spc].limit = &c->closed[1];
-    for (size_t i = 0; i < sizeof size_to_class8; i++) {
-        unsigned sizeclass = size_to_class8[i];
-        if (c->kind == MCACHE_INTERP) /* slots of 8 bytes are not for them: see mcache_scan_store */
-            sizeclass = ga_max(sizeclass, size_to_class(GA_TINY_SIZE));
-        struct store *st = &c->store[make_spanclass((uint8_t)sizeclass, false)];
-        c->scan_store8[i] = (uint16_t)((char *)st - (char *)c);
-    }
+    close_stores(c);
+    if (c->kind == MCACHE_INTERP)
+        init_scan_classes(c);
+}
+
+void mcache_init_closed(struct mcache *c) {
+    close_stores(c);
+    init_scan_classes(c);
 }
 
 static void link_cache_locked(struct mcaches *cs, struct mcache *c) {

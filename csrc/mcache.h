@@ -52,15 +52,7 @@ enum mcache_kind {
     MCACHE_KINDS
 };
 
-struct store {
-    struct free_slot *top;
-    struct free_slot *limit;
-    int64_t left;       /* blocks to hand out before the next sampled one */
-    uint32_t elemsize;  /* bytes */
-    uint32_t gave_back; /* slots were given back since the last refill */
-};
-
-/* The part of a store that only slow paths need. */
+/* The part of a store that only slow paths need; struct mcache has the rest. */
 struct store_cold {
     struct free_slot *base;         /* of the array that it uses now, which is one of these: */
     struct free_slot *first, *grown; /* a short one, and one for all that it can grow to */
@@ -68,6 +60,7 @@ struct store_cold {
     uint32_t batch;       /* slots of the next refill */
     uint64_t granted;     /* what left was ever raised by: granted - left were handed out */
     uint64_t seen;        /* how many had been handed out when the cache last aged */
+    bool gave_back;       /* slots, since the last refill */
     bool to_guard;        /* left runs to a block that is to be guarded, not sampled */
     uint8_t singles;      /* coarse slots that came or went one by one since it was shut */
     uint32_t aged;        /* pass of mcaches_age that aged it from outside */
@@ -81,9 +74,12 @@ struct mcache {
     /* ---- every malloc and free ---- */
     _Atomic uint32_t busy;
     _Atomic uint32_t gate;
-    struct store store[GA_NUM_SPAN_CLASSES + 2]; /* by pageclass; 0, 1 and tiny are never open */
-    uint16_t scan_store8[129]; /* where the scan store for size n <= 1024 is: bytes from here, by
-                                * (n + 7) / 8: size_to_class8 with the arithmetic done */
+    /* The stores, by pageclass; 0, 1 and tiny are never open.  An array of each field: its elements
+     * are found without arithmetic. */
+    struct free_slot *top[GA_NUM_PAGE_CLASSES];
+    struct free_slot *limit[GA_NUM_PAGE_CLASSES];
+    int64_t left[GA_NUM_PAGE_CLASSES]; /* blocks to hand out before the next sampled one */
+    uint8_t scan_class[GA_SCAN_STORE_MAX + 1]; /* mcache_scan_class, by bytes */
     /* ---- the rest ---- */
     struct free_slot closed[2]; /* the array of a store that is not open: full and empty */
     struct free_slot shut[2];   /* the same of one that is open, and was not used lately */
@@ -127,6 +123,7 @@ struct mcaches {
     _Atomic uint64_t guard_rate;
     bool have_barrier;
     bool closed; /* new caches start closed */
+    _Atomic bool owner_unseen; /* a cache may have had two owners at once: see interp_alone.c */
     _Atomic uint32_t age_pass; /* of mcaches_age, so far */
     /* How the scavenger may use a cache of an interpreter that is not bracketed, if its owner is at
      * rest.  Set once; NULL: it may not. */
@@ -147,6 +144,10 @@ void mcache_release_all(struct mcache *c);
 /* A closed cache hands out no slot and keeps none: what is freed goes straight to its span. */
 void mcache_close(struct mcache *c);
 void mcache_open(struct mcache *c);
+
+/* Makes c, which is zeroed and in no heap, a cache that is closed for ever and has no more than the
+ * hot path looks at. */
+void mcache_init_closed(struct mcache *c);
 
 /* All caches of the heap, and those to come; but the orphan cache stays open. */
 void mcaches_set_open(struct mheap *h, bool open);
@@ -232,62 +233,63 @@ GA_INLINE void mcache_leave(struct mcache *c) {
 
 /* Blocks of spc that c has handed out. */
 GA_INLINE uint64_t mcache_nmalloc(const struct mcache *c, unsigned spc) {
-    return c->cold[spc].granted - (uint64_t)c->store[spc].left;
+    return c->cold[spc].granted - (uint64_t)c->left[spc];
 }
-/* The scan store for a request of size <= 1024.  An interpreter gets 16 bytes at least: half of all
- * slots of 8 are no multiple of 16, and its free is fast for those only. */
-GA_INLINE struct store *mcache_scan_store(struct mcache *c, size_t size) {
-    return (struct store *)((char *)c + c->scan_store8[(size + 7) >> 3]);
+/* The scan class for a request of size <= GA_SCAN_STORE_MAX; of the cache of an interpreter, which
+ * gets 16 bytes at least: half of all slots of 8 are no multiple of 16, and its free is fast for
+ * those only. */
+GA_INLINE uint8_t mcache_scan_class(const struct mcache *c, size_t size) {
+    return c->scan_class[size];
 }
 
-GA_INLINE bool store_is_closed(const struct mcache *c, const struct store *st) {
-    return st->limit == &c->closed[1];
+GA_INLINE bool mcache_is_closed(const struct mcache *c, unsigned pageclass) {
+    return c->limit[pageclass] == &c->closed[1];
 }
-GA_INLINE bool store_is_shut(const struct mcache *c, const struct store *st) {
-    return st->limit == &c->shut[1];
+GA_INLINE bool mcache_is_shut(const struct mcache *c, unsigned spc) {
+    return c->limit[spc] == &c->shut[1];
 }
-GA_INLINE bool mcache_is_closed(const struct mcache *c, uint8_t pageclass) {
-    return store_is_closed(c, &c->store[pageclass]);
+/* Bytes of a slot; not of the tiny class, whose stores are never open. */
+GA_INLINE size_t store_elemsize(size_t spc) {
+    return class_to_size[spanclass_sizeclass((unsigned)spc)];
 }
 /* A store of coarse slots that was not asked for many since it was shut keeps none. */
 GA_INLINE bool mcache_keeps_none(const struct mcache *c, unsigned spc) {
-    const struct store *st = &c->store[spc];
-    return store_is_shut(c, st) && st->elemsize > GA_COARSE_BYTES &&
+    return mcache_is_shut(c, spc) && store_elemsize(spc) > GA_COARSE_BYTES &&
            c->cold[spc].singles < GA_COARSE_SINGLES;
 }
 /* Slots that wait in a store. */
 GA_INLINE size_t mcache_waiting(const struct mcache *c, unsigned spc) {
-    const struct store *st = &c->store[spc];
-    return store_is_closed(c, st) || store_is_shut(c, st) ? 0
-                                                          : (size_t)(st->top - c->cold[spc].base);
+    bool none = mcache_is_closed(c, spc) || mcache_is_shut(c, spc);
+    return none ? 0 : (size_t)(c->top[spc] - c->cold[spc].base);
 }
 
 /* The granule of a free slot, now live, or 0: then mcache_pop_slow. */
-GA_INLINE uintptr_t store_pop(struct store *st, bool shared) {
-    struct free_slot *slot = st->top - 1;
+GA_INLINE uintptr_t store_pop(struct mcache *c, unsigned spc, bool shared) {
+    struct free_slot *slot = c->top[spc] - 1;
     uintptr_t granule = slot->granule;
     if (GA_UNLIKELY(granule == 0))
         return 0;
-    if (GA_UNLIKELY(--st->left < 0))
+    if (GA_UNLIKELY(--c->left[spc] < 0))
         return 0;
-    st->top = slot;
+    c->top[spc] = slot;
     heap_word_set(slot->bits, granule, shared);
-    CLIENT_MADE((void *)granule_addr(granule), st->elemsize, false);
+    CLIENT_MADE((void *)granule_addr(granule), store_elemsize(spc), false);
     return granule;
 }
 
 /* Takes a block back, by its granule, whose bit is in *bits.  False: nothing is done, and the slow
  * path finds out why (full, closed, or not a live block). */
-GA_INLINE bool store_push(struct store *st, uint64_t *bits, uintptr_t granule, bool shared) {
-    struct free_slot *top = st->top;
-    if (GA_UNLIKELY(top == st->limit))
+GA_INLINE bool store_push(struct mcache *c, size_t spc, uint64_t *bits, uintptr_t granule,
+                          bool shared) {
+    struct free_slot *top = c->top[spc];
+    if (GA_UNLIKELY(top == c->limit[spc]))
         return false;
     if (GA_UNLIKELY(!heap_word_clear(bits, granule, shared)))
         return false;
-    CLIENT_FREED((void *)granule_addr(granule), st->elemsize);
+    CLIENT_FREED((void *)granule_addr(granule), store_elemsize(spc));
     top->granule = granule;
     top->bits = bits;
-    st->top = top + 1;
+    c->top[spc] = top + 1;
     return true;
 }
 

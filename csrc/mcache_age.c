@@ -17,9 +17,8 @@ static size_t stacks_kept(const struct mcache *c) {
 }
 
 void mcache_age_store(struct mcache *c, unsigned spc) {
-    struct store *st = &c->store[spc];
     struct store_cold *cold = &c->cold[spc];
-    if (cold->cap == 0 || mcache_is_closed(c, (uint8_t)spc) || store_is_shut(c, st))
+    if (cold->cap == 0 || mcache_is_closed(c, spc) || mcache_is_shut(c, spc))
         return;
     uint64_t handed_out = mcache_nmalloc(c, spc), used = handed_out - cold->seen;
     size_t have = mcache_waiting(c, spc);
@@ -44,7 +43,7 @@ static void age_rest(struct mcache *c) {
     c->seen_stacks = stacks_kept(c);
     bool used = !tiny_idle || !stacks_idle;
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++)
-        used |= !mcache_is_closed(c, (uint8_t)spc) && !store_is_shut(c, &c->store[spc]);
+        used |= !mcache_is_closed(c, spc) && !mcache_is_shut(c, spc);
     atomic_store_explicit(&c->used, used, memory_order_relaxed);
 }
 

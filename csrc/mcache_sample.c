@@ -29,7 +29,7 @@ void mcache_count_guard(struct mcache *c) {
 }
 
 void mcache_draw_left(struct mcache *c, unsigned spc) {
-    int64_t n = sampler_next(&c->sampler) / c->store[spc].elemsize;
+    int64_t n = sampler_next(&c->sampler) / (int64_t)store_elemsize(spc);
     c->cold[spc].to_guard = false;
     if (GA_UNLIKELY(c->guard.rate != 0)) {
         int64_t guarded = sampler_next(&c->guard);
@@ -37,7 +37,7 @@ void mcache_draw_left(struct mcache *c, unsigned spc) {
         n = c->cold[spc].to_guard ? guarded : n;
     }
     c->cold[spc].granted += (uint64_t)n;
-    c->store[spc].left += n;
+    c->left[spc] += n;
 }
 
 bool mcache_count_hit(struct mcache *c, unsigned spc) {
@@ -45,7 +45,7 @@ bool mcache_count_hit(struct mcache *c, unsigned spc) {
     c->sampler.hits += !guarded;
     c->guard_due |= guarded;
     c->cold[spc].granted++;
-    c->store[spc].left = 0;
+    c->left[spc] = 0;
     mcache_draw_left(c, spc);
     return !guarded;
 }
@@ -67,9 +67,9 @@ void mcache_draw_again(struct mcache *c, uint64_t rate) {
     for (unsigned spc = 2; spc < GA_NUM_SPAN_CLASSES; spc++) {
         if (c->cold[spc].cap == 0)
             continue;
-        if (c->store[spc].left > 0)
-            c->cold[spc].granted -= (uint64_t)c->store[spc].left;
-        c->store[spc].left = 0;
+        if (c->left[spc] > 0)
+            c->cold[spc].granted -= (uint64_t)c->left[spc];
+        c->left[spc] = 0;
         mcache_draw_left(c, spc);
     }
 }

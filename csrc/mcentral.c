@@ -65,19 +65,23 @@ static bool is_spare(const struct mheap *h, const struct mcentral *mc, const str
            (only && s->elemsize > GA_COARSE_BYTES);
 }
 
-/* Files s, no longer cached or with another number of slots out, where it belongs now.  If it is
- * idle and too many, it is unlinked instead and goes back to the heap. */
-static void refile(struct mheap *h, struct mcentral *mc, struct mspan *s) {
-    if (s->cached != NULL || s->alloc_count == s->nelems)
-        return;
-    struct mspan_list *l = &mc->nonempty[mcentral_fill(mc, s)];
-    if (s->list == l)
-        return;
+/* Files s where it belongs now, or if it is idle and too many, gives it to the heap. */
+static GA_NOINLINE void refile_in(struct mheap *h, struct mcentral *mc, struct mspan *s,
+                                  struct mspan_list *l) {
     unlink_span(mc, s);
     if (s->alloc_count == 0 && is_spare(h, mc, s))
         mheap_free(h, s);
     else
         mspan_list_insert(l, s);
+}
+
+/* s is no longer cached, or has another number of slots out. */
+GA_INLINE void refile(struct mheap *h, struct mcentral *mc, struct mspan *s) {
+    if (s->cached != NULL || s->alloc_count == s->nelems)
+        return;
+    struct mspan_list *l = &mc->nonempty[mcentral_fill(mc, s)];
+    if (s->list != l)
+        refile_in(h, mc, s, l);
 }
 
 /* ---- taking --------------------------------------------------------------------------------- */
@@ -105,15 +109,15 @@ struct sink {
     void **out;
 };
 
-/* Slots that lie in one arena, of a class other than 8 bytes: they are whole granules, and their
- * bits are in its first bitmap.  What is known of it is kept in locals: the compiler can't tell
- * that storing slots leaves it alone. */
+/* Slots that lie in one arena whose bitmap grows up, of a class other than 8 bytes: they are whole
+ * granules, and their bits are in its first bitmap.  What is known of it is kept in locals: the
+ * compiler can't tell that storing slots leaves it alone. */
 static void emit_in(const struct heap_arena *ha, struct slot_window w, size_t elemsize,
                     struct sink *sink) {
     struct free_slot *top = sink->top;
-    uint64_t *bitmap = ha->bitmap[0];
-    const intptr_t flip = ha->bitmap_flip;
-    const uintptr_t step = elemsize >> GA_GRANULE_SHIFT;
+    const uintptr_t step = elemsize >> GA_GRANULE_SHIFT, word = sizeof(uint64_t);
+    /* where the word of granule 0 would be */
+    const uintptr_t words = (uintptr_t)ha->bitmap[0] - (granule_of(ha->start) >> 6) * word;
     uintptr_t granule = granule_of(w.base);
     for (; w.mask != 0; granule += step, w.mask >>= 1) {
         if (!(w.mask & 1)) { /* on to the next */
@@ -122,7 +126,7 @@ static void emit_in(const struct heap_arena *ha, struct slot_window w, size_t el
         }
         --top;
         top->granule = granule;
-        top->bits = &bitmap[(intptr_t)(granule >> 6 & (GA_BITMAP_WORDS - 1)) ^ flip];
+        top->bits = (uint64_t *)(words + (granule >> 6) * word);
     }
     sink->top = top;
 }
@@ -130,8 +134,10 @@ static void emit_in(const struct heap_arena *ha, struct slot_window w, size_t el
 static void emit(const struct mheap *h, const struct mspan *s, struct slot_window w,
                  struct sink *sink) {
     uintptr_t last = w.base + ga_log2(w.mask) * s->elemsize;
-    if (sink->top != NULL && (w.base ^ last) < GA_ARENA_SIZE && s->elemsize != 8) {
-        emit_in(arena_of(&h->map, w.base), w, s->elemsize, sink);
+    const struct heap_arena *ha = arena_of(&h->map, w.base);
+    if (sink->top != NULL && last - ha->start < GA_ARENA_SIZE && s->elemsize != 8 &&
+        ha->bitmap_flip == 0) {
+        emit_in(ha, w, s->elemsize, sink);
         return;
     }
     for (; w.mask != 0; w.mask &= w.mask - 1) {
@@ -200,51 +206,67 @@ size_t mcentral_fill_store(struct mheap *h, struct mcentral *mc, struct mcache *
 
 /* ---- giving back ---------------------------------------------------------------------------- */
 
-/* Puts the slots at the front of b that belong to one span back into it; returns how many.  Its
- * central is locked. */
-static size_t put_slots(struct mheap *h, struct mspan *s, const struct slot_batch *b) {
-    size_t done = mspan_put(s, b);
+/* Puts the slots at the front that belong to one span back into it; returns how many.  Its central
+ * is locked. */
+static size_t put_in_span(struct mheap *h, struct mspan *s, const void *slots, size_t n,
+                          bool stored) {
+    size_t done = mspan_put(s, slots, n, stored);
     s->central->taken -= done;
     s->touched = s->central->tick;
     refile(h, s->central, s);
     return done;
 }
 
-/* Slots of a batch may lie anywhere: their spans are brought near while others are at work. */
-static void prefetch_span(const struct mheap *h, const struct slot_batch *b) {
-    if (b->n > 16)
-        __builtin_prefetch(arena_span_entry(&h->map, slot_batch_addr(b, 16)));
-    if (b->n > 8)
-        __builtin_prefetch(&arena_span_of(&h->map, slot_batch_addr(b, 8))->elemsize);
+/* The arena that was looked at last: slots that come back lie in few. */
+struct near {
+    uintptr_t start;
+    struct mspan **spans;
+};
+
+static GA_NOINLINE void near_go(struct near *near, const struct mheap *h, uintptr_t addr) {
+    const struct heap_arena *ha = arena_of(&h->map, addr);
+    *near = (struct near){ha->start, ha->spans};
 }
 
-static void put(struct mheap *h, struct slot_batch b) {
-    struct mcentral *locked = NULL; /* nearly always one central for the whole batch */
-    if (b.n == 0)
+/* Where the span of slot i stands. */
+GA_INLINE struct mspan **near_entry(struct near *near, const struct mheap *h, const char *slots,
+                                    size_t i, bool stored) {
+    uintptr_t addr = slot_addr(slots + i * slot_stride(stored), stored);
+    if (GA_UNLIKELY(addr - near->start >= GA_ARENA_SIZE))
+        near_go(near, h, addr);
+    return &near->spans[(addr - near->start) >> GA_PAGE_SHIFT];
+}
+
+/* Slots may lie anywhere: the spans of those to come are brought near while others are at work. */
+GA_INLINE void put(struct mheap *h, const char *slots, size_t n, bool stored) {
+    struct mcentral *locked = NULL; /* nearly always one central for all */
+    struct near near = {UINTPTR_MAX, NULL};
+    if (n == 0)
         return;
     mheap_mark_active(h);
-    while (b.n != 0) {
-        prefetch_span(h, &b);
-        struct mspan *s = arena_span_of(&h->map, slot_batch_addr(&b, 0));
-        if (s->central != locked) {
+    for (size_t done; n != 0; n -= done, slots += done * slot_stride(stored)) {
+        if (n > 16)
+            __builtin_prefetch(near_entry(&near, h, slots, 16, stored));
+        if (n > 8)
+            __builtin_prefetch(&(*near_entry(&near, h, slots, 8, stored))->elemsize);
+        struct mspan *s = *near_entry(&near, h, slots, 0, stored);
+        if (GA_UNLIKELY(s->central != locked)) {
             if (locked != NULL)
                 mutex_unlock(&locked->lock);
             locked = s->central;
             mutex_lock(&locked->lock);
         }
-        size_t done = put_slots(h, s, &b);
-        b.at = slot_batch_at(&b, done);
-        b.n -= done;
+        done = put_in_span(h, s, slots, n, stored);
     }
     mutex_unlock(&locked->lock);
 }
 
 void mcentral_put(struct mheap *h, void *const *slots, size_t n) {
-    put(h, (struct slot_batch){slots, n, false});
+    put(h, (const char *)slots, n, false);
 }
 
 void mcentral_put_stored(struct mheap *h, const struct free_slot *slots, size_t n) {
-    put(h, (struct slot_batch){slots, n, true});
+    put(h, (const char *)slots, n, true);
 }
 
 void mcentral_uncache_span(struct mheap *h, struct mspan **cached) {

@@ -471,7 +471,7 @@ bool mheap_init(struct mheap *h, enum arena_layout layout, size_t linear_bytes) 
 }
 
 void mheap_destroy(struct mheap *h) {
-    if (h->map.arenas != NULL)
+    if (h->map.none != NULL)
         arena_map_destroy(&h->map);
     persistentalloc_destroy(&h->persistent);
     mutex_destroy(&h->lock);

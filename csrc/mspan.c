@@ -1,10 +1,12 @@
 /* Spans as bitmaps of slots, and the lists that they stand in.
  *
  * Slots leave a span in laps: freeindex walks up from 0 over the slots that are in, and starts
- * again when a lap is over.  A slot that comes back behind freeindex waits for the next lap.
+ * again when a lap is over.  A slot that comes back behind freeindex, or in the word that freeindex
+ * is in, waits for the next lap.
  * Invariants (mspan_check walks them):
- *   alloc_cache is the word of alloc_bits that freeindex lies in, inverted and shifted, with zeros
- *   for slots that do not exist: it is 0 when no slot is left in that word;
+ *   alloc_cache is the word of alloc_bits that freeindex lies in, inverted and shifted, as it was
+ *   when freeindex came there, but for the slots taken since; with zeros for slots that do not
+ *   exist;
  *   freeindex <= nfresh <= nelems, and no slot from nfresh on is out;
  *   alloc_count = popcount(alloc_bits).
  * Lock: the caller holds the one that mspan.h names; nothing is locked here. */
@@ -48,7 +50,7 @@ void mspan_list_remove(struct mspan_list *l, struct mspan *s) {
 
 /* ---- slots ---------------------------------------------------------------------------------- */
 
-/* What alloc_cache has to be, by alloc_bits and freeindex alone. */
+/* The slots that are in, of the word that freeindex lies in, from freeindex on. */
 static uint64_t window(const struct mspan *s) {
     unsigned word = s->freeindex / 64u;
     if (s->freeindex >= s->nelems)
@@ -78,6 +80,7 @@ void mspan_init_slots(struct mspan *s, spanclass_t spc) {
     s->freeindex = 0;
     s->alloc_count = 0;
     s->nfresh = 0;
+    s->watched = false;
     mspan_refill_alloc_cache(s);
 }
 
@@ -148,13 +151,13 @@ size_t mspan_take(struct mspan *s, size_t want, void **out) {
 
 /* Twice in the binary: most of what comes back comes from stores. */
 GA_INLINE size_t put(struct mspan *s, const char *slots, size_t n, bool stored) {
-    const size_t stride = stored ? sizeof(struct free_slot) : sizeof(void *);
+    const size_t stride = slot_stride(stored);
     const char *at = slots, *end = slots + n * stride;
     const uintptr_t start = s->start_addr, nbytes = mspan_limit(s) - start;
     uint64_t *bits = s->alloc_bits; /* locals: storing bits leaves them alone */
     const uint64_t magic = s->divmagic;
     for (; at != end; at += stride) {
-        uintptr_t offset = slot_batch_read(at, stored) - start;
+        uintptr_t offset = slot_addr(at, stored) - start;
         if (offset >= nbytes)
             break;
         uint64_t i = offset * magic >> 32, word = bits[i / 64];
@@ -165,14 +168,13 @@ GA_INLINE size_t put(struct mspan *s, const char *slots, size_t n, bool stored) 
     size_t done = (size_t)(at - slots) / stride;
     if (GA_UNLIKELY(done == 0))
         ga_throw("mspan_put: %p, in no slot of span %p, is not out",
-                 (void *)slot_batch_read(slots, stored), (void *)s);
+                 (void *)slot_addr(slots, stored), (void *)s);
     s->alloc_count = (uint16_t)(s->alloc_count - done);
-    mspan_refill_alloc_cache(s);
     return done;
 }
 
-size_t mspan_put(struct mspan *s, const struct slot_batch *b) {
-    return b->stored ? put(s, b->at, b->n, true) : put(s, b->at, b->n, false);
+size_t mspan_put(struct mspan *s, const void *slots, size_t n, bool stored) {
+    return stored ? put(s, slots, n, true) : put(s, slots, n, false);
 }
 
 /* ---- pages of the system -------------------------------------------------------------------- */
@@ -229,7 +231,7 @@ static void check_slots(const struct mspan *s) {
         GA_CHECK(fresh >= 64 || s->alloc_bits[word] >> fresh == 0);
     }
     GA_CHECK(count == s->alloc_count);
-    GA_CHECK(s->alloc_cache == window(s));
+    GA_CHECK((s->alloc_cache & ~window(s)) == 0);
 }
 
 void mspan_check(const struct mspan *s) {

@@ -39,10 +39,11 @@ struct mspan {
     uint8_t state;         /* enum mspan_state */
     uint8_t needzero;      /* memory may be non-zero */
     uint8_t scavenged;     /* free span: its pages have been given back to the system */
+    bool watched;          /* large object: who frees it tells interp_alone.c */
     spanclass_t spanclass; /* in use: size class and noscan */
     union {
         struct {                  /* in use or manual */
-            uint64_t alloc_cache; /* ~alloc_bits from freeindex on, bit 0 = slot freeindex */
+            uint64_t alloc_cache; /* of ~alloc_bits from freeindex on; bit 0 = slot freeindex */
             uint64_t *alloc_bits;
             void *manual_free_list; /* manual: free stacks, linked through their first word */
             uint32_t *tiny_parts;   /* tiny spans: per slot the starts of live parts (tiny.h) */
@@ -120,27 +121,18 @@ struct slot_window {
 unsigned mspan_take_window(struct mspan *s, size_t want, struct slot_window *w);
 /* Takes up to want slots in address order into out; goes once round.  Returns how many. */
 size_t mspan_take(struct mspan *s, size_t want, void **out);
-/* Slots on their way back: n void *, or (stored) as many struct free_slot. */
-struct slot_batch {
-    const void *at;
-    size_t n;
-    bool stored;
-};
-/* The address of the slot that at points to. */
-GA_INLINE uintptr_t slot_batch_read(const void *at, bool stored) {
+/* Slots on their way back: addresses, or (stored) free slots of a store. */
+GA_INLINE uintptr_t slot_addr(const void *at, bool stored) {
     uintptr_t word;
     memcpy(&word, at, sizeof word);
     return stored ? granule_addr(word) : word;
 }
-GA_INLINE const void *slot_batch_at(const struct slot_batch *b, size_t i) {
-    return (const char *)b->at + i * (b->stored ? sizeof(struct free_slot) : sizeof(void *));
+GA_INLINE size_t slot_stride(bool stored) {
+    return stored ? sizeof(struct free_slot) : sizeof(void *);
 }
-GA_INLINE uintptr_t slot_batch_addr(const struct slot_batch *b, size_t i) {
-    return slot_batch_read(slot_batch_at(b, i), b->stored);
-}
-/* Puts slots back, those at the front of b that lie in s, the first for sure; they must be out.
+/* Puts slots back, those at the front of n that lie in s, the first for sure; they must be out.
  * Returns how many. */
-size_t mspan_put(struct mspan *s, const struct slot_batch *b);
+size_t mspan_put(struct mspan *s, const void *slots, size_t n, bool stored);
 /* The pages of the system, os_page bytes each, that lie in s and hold no part of a slot that is
  * out: bit i is the i-th from the start. */
 uint32_t mspan_vacant_os_pages(const struct mspan *s, size_t os_page);

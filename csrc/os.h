@@ -75,7 +75,8 @@ void os_publish(void);
 uint64_t os_nanotime(void); /* monotonic, ns */
 uint64_t os_walltime(void); /* ns since 1970 */
 uint64_t os_cputime(void);           /* ns that the calling thread has run */
-uint64_t os_cputime_of_others(void); /* ns that all other threads of the process have */
+uint64_t os_cputime_of_all(void);    /* ns that all threads of the process have */
+uint64_t os_cputime_of_others(void); /* ns that all but the calling one have */
 uint64_t os_entropy(void);  /* 64 unpredictable bits for seeds */
 /* Writes all of it to a file descriptor; errors are ignored (there is nobody left to tell). */
 void os_write(int fd, const char *text, size_t nbytes);

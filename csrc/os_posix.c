@@ -241,9 +241,11 @@ uint64_t os_walltime(void) { return clock_ns(CLOCK_REALTIME); }
 
 uint64_t os_cputime(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
+uint64_t os_cputime_of_all(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
+
 uint64_t os_cputime_of_others(void) {
     uint64_t own = os_cputime(); /* first: it grows in between */
-    return clock_ns(CLOCK_PROCESS_CPUTIME_ID) - own;
+    return os_cputime_of_all() - own;
 }
 
 uint64_t os_entropy(void) {

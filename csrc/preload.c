@@ -107,8 +107,9 @@ static bool profile_is_wanted(void) {
     return path != NULL && *path != '\0' && strcmp(path, "off") != 0 && strcmp(path, "0") != 0;
 }
 
-/* Puts goalloc in place; NULL or one sentence why not. */
-static const char *launch(const char *self, int argc, char **argv, bool stats, bool children) {
+/* Puts goalloc in place; NULL or one sentence why not.  *python_side: whether that will start. */
+static const char *launch(const char *self, int argc, char **argv, bool stats, bool children,
+                          bool *python_side) {
     char core[PATH_MAX];
     const char *slash = strrchr(self, '/');
     int folder = slash ? (int)(slash - self) + 1 : 0;
@@ -130,7 +131,8 @@ static const char *launch(const char *self, int argc, char **argv, bool stats, b
     /* Also where goalloc is not in place: the Python side can still wrap what is. */
     void (*run_at_start)(const char *, bool) =
         (void (*)(const char *, bool))symbol(handle, "goalloc_run_at_start");
-    if (profile_is_wanted() && run_at_start != NULL)
+    *python_side = profile_is_wanted() && run_at_start != NULL;
+    if (*python_side)
         run_at_start(core, children);
     return why_not;
 }
@@ -150,11 +152,16 @@ __attribute__((constructor)) static void preload(int argc, char **argv) {
     /* A debug build keeps raw blocks over Py_Finalize, and frees them when another Py_Initialize
      * has given it a table without us.  Only a program that has Python inside does that. */
     bool may_begin_again = GOALLOC_PYTHON_DEBUG && !program_is_python();
+    bool python_side = false;
     const char *why_not = may_begin_again
                               ? "a debug build of Python inside another program cannot be launched"
-                              : launch(info.dli_fname, argc, argv, stats, children);
+                              : launch(info.dli_fname, argc, argv, stats, children, &python_side);
     if (why_not != NULL && warn) {
-        fprintf(stderr, "goalloc: warning: %s\n", why_not);
+        const char *profile = python_side           ? "; the profile is that of wrap mode"
+                              : profile_is_wanted() ? "; no profile is written"
+                                                    : "";
+        fprintf(stderr, "goalloc: warning: %s%s%s\n", why_not, profile,
+                stats ? "; there are no statistics" : "");
         fflush(stderr);
     }
 }

@@ -1,8 +1,9 @@
 /* See profile.h for what is counted; profile_read.c has the reading. */
 #include "profile.h"
 
-#include <math.h>
 #include <string.h>
+
+#include "explog.h"
 
 bool profile_init(struct profile *p, struct budget *budget) {
     memset(p, 0, sizeof *p);
@@ -57,7 +58,7 @@ static bool walk(struct profile *p, bool attached, uint32_t *stack, uint32_t *th
 static uint64_t weight_of(uint64_t size, uint64_t rate) {
     if (rate <= 1)
         return size;
-    return (uint64_t)((double)size / -expm1(-(double)size / (double)rate));
+    return (uint64_t)((double)size / one_minus_exp((double)size / (double)rate));
 }
 
 static bool same_bucket(const void *row, const void *key) {

@@ -9,7 +9,8 @@
  * allocator that was there before: import mode hands it on; in launch mode there was none, and it
  * is fatal.
  *
- * The hot path of mem and obj is store_pop and store_push on the cache of the only interpreter.
+ * The hot path of mem and obj is store_pop and store_push on interp_hot_cache, which is the main
+ * interpreter's, or closed as soon as there are others.
  * Lock: none here. */
 #include "pyhook_table.h"
 
@@ -33,18 +34,17 @@ static bool is_serving(void) { return pyhook_is_serving(&pyhook); }
 
 static void *slow_malloc(PyMemAllocatorDomain domain, size_t size);
 static void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize);
+static void *slow_realloc(PyMemAllocatorDomain domain, void *p, size_t size);
 static void slow_free(PyMemAllocatorDomain domain, void *p);
 
 /* The granule of a new block, here and below; 0: slow_malloc. */
 GA_INLINE uintptr_t hot_malloc(size_t size) {
-    struct mcache *c = main_cache;
-    if (GA_UNLIKELY(!only_main_interpreter()))
-        return 0;
-    if (GA_LIKELY(size <= 1024))
-        return store_pop(mcache_scan_store(c, size), false);
+    struct mcache *c = interp_hot_cache();
+    if (GA_LIKELY(size <= GA_SCAN_STORE_MAX))
+        return store_pop(c, mcache_scan_class(c, size), false);
     if (GA_UNLIKELY(size > GA_MAX_SMALL_SIZE))
         return 0;
-    return store_pop(&c->store[make_spanclass(size_to_class(size), false)], false);
+    return store_pop(c, make_spanclass(size_to_class(size), false), false);
 }
 
 GA_INLINE uintptr_t raw_malloc(size_t size) {
@@ -52,69 +52,81 @@ GA_INLINE uintptr_t raw_malloc(size_t size) {
     if (GA_UNLIKELY(c == NULL || size < GA_TINY_SIZE || size > GA_MAX_SMALL_SIZE))
         return 0;
     mcache_enter(c);
-    uintptr_t granule = store_pop(&c->store[make_spanclass(size_to_class(size), true)], true);
+    uintptr_t granule = store_pop(c, make_spanclass(size_to_class(size), true), true);
     mcache_leave(c);
     return granule;
 }
 
-/* What free and realloc need to know of a pointer. */
+/* What free and realloc need to know of a pointer, given by its granule (granule_of). */
 struct found {
-    struct store *store; /* of its page's class; one that is closed if there is none */
+    struct mcache *cache;
+    size_t class;        /* of its page; one whose store is closed if it is none of a small block */
     uint64_t *bits;      /* the word that its bit is in */
-    uintptr_t granule;   /* see granule_of */
 };
 
 /* False: not a block of the hot path, slow_free finds out why.  An address that is no multiple of
  * 16 is none that the rotated one finds. */
-GA_INLINE bool hot_find(void *p, enum arena_layout layout, struct found *f) {
-    uintptr_t granule = granule_of((uintptr_t)p);
-    uint8_t class;
+GA_INLINE bool hot_find(uintptr_t granule, enum arena_layout layout, struct found *f) {
+    f->cache = interp_hot_cache();
     if (layout == LAYOUT_LINEAR) {
         const struct linear_window *w = &heap.map.linear;
         uintptr_t offset = granule - (w->start >> GA_GRANULE_SHIFT);
-        if (GA_UNLIKELY(offset >= w->mapped >> GA_GRANULE_SHIFT || !only_main_interpreter()))
+        if (GA_UNLIKELY(offset >= w->mapped >> GA_GRANULE_SHIFT))
             return false;
         f->bits = w->bitmap_end[0] - 1 - (offset >> 6);
-        class = w->pageclass[offset >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT)];
+        f->class = w->pageclass[offset >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT)];
     } else {
         uintptr_t i = granule >> (GA_ARENA_SHIFT - GA_GRANULE_SHIFT);
-        if (GA_UNLIKELY(i >= GA_ARENA_MAP_LEN || !only_main_interpreter()))
+        if (GA_UNLIKELY(i >= GA_ARENA_MAP_LEN))
             return false;
-        struct heap_arena *ha = atomic_load_explicit(&heap.map.arenas[i], memory_order_acquire);
-        if (GA_UNLIKELY(ha == NULL))
-            return false;
+        struct heap_arena *ha = arena_or_none(&heap.map, i);
         uintptr_t word = granule >> 6 & (GA_BITMAP_WORDS - 1);
         f->bits = ha->own_bitmap[0] + word;
-        class = ha->own_pageclass[word >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT - 6)];
+        f->class = ha->own_pageclass[word >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT - 6)];
     }
-    f->store = &main_cache->store[class];
-    f->granule = granule;
     return true;
 }
 
-/* False: slow_free. */
-GA_INLINE bool hot_free(void *p, enum arena_layout layout) {
+GA_INLINE void hot_free(PyMemAllocatorDomain domain, void *p, enum arena_layout layout) {
     struct found f;
-    return hot_find(p, layout, &f) && store_push(f.store, f.bits, f.granule, false);
+    uintptr_t granule = granule_of((uintptr_t)p);
+    GA_FORGET(granule); /* p is made of it again where it is wanted, so it need not be kept */
+    if (GA_UNLIKELY(!hot_find(granule, layout, &f) ||
+                    !store_push(f.cache, f.class, f.bits, granule, false)))
+        slow_free(domain, (void *)granule_addr(granule));
 }
 
-/* NULL: slow_realloc. */
-GA_INLINE void *hot_realloc(void *p, size_t size, enum arena_layout layout) {
-    struct found f;
-    if (GA_UNLIKELY(!hot_find(p, layout, &f) || store_is_closed(main_cache, f.store) ||
-                    !(*f.bits >> (f.granule & 63) & 1)))
-        return NULL;
-    size_t usable = f.store->elemsize;
-    if (GA_LIKELY(realloc_fits(usable, size)))
-        return p;
-    uintptr_t granule = hot_malloc(size);
-    if (GA_UNLIKELY(granule == 0))
-        return NULL;
-    void *q = (void *)granule_addr(granule);
-    memcpy(q, p, ga_min(usable, size));
-    if (GA_UNLIKELY(!store_push(f.store, f.bits, f.granule, false)))
-        slow_free(OBJ, p);
+static GA_NOINLINE void *slow_move(PyMemAllocatorDomain domain, void *q, void *p, size_t nbytes) {
+    memcpy(q, p, nbytes);
+    slow_free(domain, p);
     return q;
+}
+
+/* p, a live block of class `from`, does not fit any more.  Its slot goes first, so that nothing is
+ * left to do after the copy: until the caller goes on nobody takes it, and goalloc itself writes
+ * nothing into free slots. */
+static GA_NOINLINE void *hot_move(PyMemAllocatorDomain domain, void *p, size_t size, size_t from,
+                                  uint64_t *bits) {
+    uintptr_t granule = hot_malloc(size), old = granule_of((uintptr_t)p);
+    if (GA_UNLIKELY(granule == 0))
+        return slow_realloc(domain, p, size);
+    void *q = (void *)granule_addr(granule);
+    size_t nbytes = ga_min(store_elemsize(from), size);
+    if (GA_UNLIKELY(CLIENT_WATCHES || !store_push(interp_hot_cache(), from, bits, old, false)))
+        return slow_move(domain, q, p, nbytes);
+    return memcpy(q, p, nbytes);
+}
+
+GA_INLINE void *hot_realloc(PyMemAllocatorDomain domain, void *p, size_t size,
+                            enum arena_layout layout) {
+    struct found f;
+    uintptr_t granule = granule_of((uintptr_t)p);
+    if (GA_UNLIKELY(!hot_find(granule, layout, &f) || mcache_is_closed(f.cache, f.class) ||
+                    !(*f.bits >> (granule & 63) & 1)))
+        return slow_realloc(domain, p, size);
+    return GA_LIKELY(realloc_fits(store_elemsize(f.class), size))
+               ? p
+               : hot_move(domain, p, size, f.class, f.bits);
 }
 
 GA_INLINE bool raw_free(void *p) {
@@ -124,8 +136,8 @@ GA_INLINE bool raw_free(void *p) {
     if (GA_UNLIKELY(c == NULL || ha == NULL || addr % 8 != 0))
         return false;
     mcache_enter(c);
-    struct store *st = &c->store[ha->pageclass[arena_page(addr)]];
-    bool done = store_push(st, heap_bits_word(ha, addr), granule_of(addr), true);
+    unsigned class = ha->pageclass[arena_page(addr)];
+    bool done = store_push(c, class, heap_bits_word(ha, addr), granule_of(addr), true);
     mcache_leave(c);
     return done;
 }
@@ -145,13 +157,15 @@ GA_INLINE void *hook_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t el
 }
 
 GA_INLINE void hook_free(PyMemAllocatorDomain domain, void *p, enum arena_layout layout) {
-    if (GA_UNLIKELY(!(domain == RAW ? raw_free(p) : hot_free(p, layout))))
+    if (domain != RAW)
+        hot_free(domain, p, layout);
+    else if (GA_UNLIKELY(!raw_free(p)))
         slow_free(domain, p);
 }
 
 /* ---- slow ----------------------------------------------------------------------------------- */
 
-/* Bytes to ask the core for: as the fast half does (mcache_scan_store). */
+/* Bytes to ask the core for: as the fast half does (mcache_scan_class). */
 static size_t domain_size(PyMemAllocatorDomain domain, size_t size) {
     return domain == RAW ? size : ga_max(size, GA_TINY_SIZE);
 }
@@ -169,6 +183,8 @@ static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
         p = pyhook_guard((enum ga_domain)domain, p, size, 0);
     if (p == NULL && !is_serving()) /* uninstalled just now: the cache was closed */
         p = pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
+    if (domain == RAW && p != NULL)
+        interp_watch(p, size);
     return p;
 }
 
@@ -184,6 +200,8 @@ static GA_NOINLINE void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, 
         p = pyhook_guard((enum ga_domain)domain, p, nbytes, 0);
     if (p == NULL && !is_serving())
         p = pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
+    if (domain == RAW && p != NULL)
+        interp_watch(p, nbytes);
     return p;
 }
 
@@ -206,11 +224,13 @@ GA_COLD void pyhook_expect_foreign(PyMemAllocatorDomain domain, const char *op, 
 }
 
 void pyhook_forget_interp(PyMemAllocatorDomain domain, void *p) {
-    if (domain != RAW || atomic_load(&procs.first) == NULL)
+    if (domain != RAW || (atomic_load(&procs.first) == NULL && !interp_any_watched()))
         return;
     struct mspan *s = mheap_span_of_heap(&heap, (uintptr_t)p);
-    if (s != NULL && spanclass_sizeclass(s->spanclass) == 0) /* as any interpreter is */
-        interp_forget((uintptr_t)p, s->elemsize);
+    if (s == NULL || spanclass_sizeclass(s->spanclass) != 0) /* any interpreter is a large object */
+        return;
+    interp_forget((uintptr_t)p, s->elemsize);
+    interp_unwatch(s);
 }
 
 /* p is ours.  Raw blocks are noscan, those of mem and obj are not, and the fast paths of each find
@@ -302,8 +322,7 @@ GA_INLINE void *hook_realloc(PyMemAllocatorDomain domain, void *p, size_t size,
                              enum arena_layout layout) {
     if (p == NULL) /* how every list begins */
         return hook_malloc(domain, size);
-    void *q = domain == RAW ? NULL : hot_realloc(p, size, layout);
-    return GA_LIKELY(q != NULL) ? q : slow_realloc(domain, p, size);
+    return domain == RAW ? slow_realloc(domain, p, size) : hot_realloc(domain, p, size, layout);
 }
 
 void pyhook_free_raw(void *p) { hook_free(RAW, p, LAYOUT_SPARSE); }
@@ -412,7 +431,7 @@ static void make_heap(void) {
         arena_map_scatter(&heap.map, os_entropy());
     scavenger_set_delay(&heap, s.scavenge_delay_ns);
     mheap_set_memory_limit(&heap, s.memory_limit);
-    background_init(&heap);
+    background_init(&heap, s.scavenge_delay_given);
     if (s.debug != 0 && (pyhook.debug = debug_new(&heap, s.debug)) != NULL)
         procs.more_lock = &pyhook.debug->lock;
     const char *why_not = NULL;

@@ -143,6 +143,12 @@ static void set_arena_table(void) {
     PyObject_SetArenaAllocator(&ours);
 }
 
+/* Last: from here on every interpreter to come is announced.  In a debugging run nobody uses it. */
+static void open_hot_path(void) {
+    if (pyhook.debug == NULL)
+        interp_serve();
+}
+
 static const char *start_import(void) {
     if (pyhook_heap() == NULL)
         return "there is no memory for a heap";
@@ -153,6 +159,7 @@ static const char *start_import(void) {
             PyMem_GetAllocator(domain, &pyhook.previous[domain]);
     }
     save_arena_table();
+    interp_rest();
     /* The heap, and previous: threads without this GIL come by as soon as we are in a table. */
     os_publish();
     for (int domain = 0; domain < DOMAINS; domain++)
@@ -165,6 +172,7 @@ static const char *start_import(void) {
         if (!below[domain])
             set_table(domain, true);
     set_arena_table();
+    open_hot_path();
     return NULL;
 }
 
@@ -173,6 +181,7 @@ static void stop_serving(void) {
         return;
     pyhook.mode = PYHOOK_NONE; /* launch mode too: from now on there are others' blocks */
     atomic_store(&pyhook.serving, false);
+    interp_rest();
     mcaches_set_open(pyhook_heap(), false);
     for (int domain = 0; domain < DOMAINS; domain++)
         if (pyhook_on_top(domain)) /* else who is on top of us goes on calling, and is passed on */
@@ -258,11 +267,13 @@ __attribute__((visibility("default"))) const char *goalloc_launch(int argc, char
         else
             PyMem_GetAllocator(domain, &pyhook.previous[domain]);
     }
+    interp_rest();
     atomic_store(&pyhook.serving, true);
     for (int domain = 0; domain < DOMAINS; domain++)
         set_table(domain, true);
     save_arena_table();
     set_arena_table();
+    open_hot_path();
     if (debug)
         PyMem_SetupDebugHooks();
     return NULL;

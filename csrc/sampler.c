@@ -1,7 +1,7 @@
 /* See sampler.h. */
 #include "sampler.h"
 
-#include <math.h>
+#include "explog.h"
 
 void sampler_init(struct sampler *s, uint64_t rate, uint64_t seed) {
     rng_seed(&s->rng, seed);
@@ -21,5 +21,5 @@ int64_t sampler_next(struct sampler *s) {
         return 0;
     /* -ln(u) * mean for u uniform in (0, 1], in steps of 2^-26 as Go draws it. */
     double u = ((rng_next(&s->rng) >> 6) + 1) * 0x1p-26;
-    return (int64_t)(-log(u) * (double)s->rate);
+    return (int64_t)(-natural_log(u) * (double)s->rate);
 }

@@ -5,6 +5,7 @@
  * Lock: none. */
 #include "settings.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,8 +92,15 @@ bool parse_memory_limit(const char *text, uint64_t *nbytes) {
 
 static void warn(const char *text) { os_write(STDERR_FILENO, text, strlen(text)); }
 
+/* What a variable is set to.  NULL: it is not set, or empty, as where `NAME=` is the only way to
+ * unset it. */
+static const char *given(const char *name) {
+    const char *text = getenv(name);
+    return text != NULL && *text != '\0' ? text : NULL;
+}
+
 static void read_layout(struct settings *s) {
-    const char *layout = getenv("GOALLOC_LAYOUT"), *size = getenv("GOALLOC_LINEAR_SIZE");
+    const char *layout = given("GOALLOC_LAYOUT"), *size = given("GOALLOC_LINEAR_SIZE");
     uint64_t n;
     if (layout != NULL && strcmp(layout, "linear") == 0)
         s->layout = LAYOUT_LINEAR;
@@ -117,7 +125,7 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *number) {
 }
 
 static void read_huge_pages(struct settings *s) {
-    const char *huge = getenv("GOALLOC_HUGE_PAGES");
+    const char *huge = given("GOALLOC_HUGE_PAGES");
     if (huge == NULL || is_off(huge))
         s->huge_pages = HUGE_OFF;
     else if (strcmp(huge, "dense") == 0)
@@ -129,7 +137,7 @@ static void read_huge_pages(struct settings *s) {
 }
 
 static void read_profile_rate(struct settings *s) {
-    const char *rate = getenv("GOALLOC_PROFILE_RATE");
+    const char *rate = given("GOALLOC_PROFILE_RATE");
     uint64_t n;
     if (rate == NULL)
         return;
@@ -143,8 +151,8 @@ static void read_profile_rate(struct settings *s) {
 }
 
 static bool is_asked_for(const char *name) {
-    const char *text = getenv(name);
-    return text != NULL && *text != '\0' && !is_off(text) && strcmp(text, "0") != 0;
+    const char *text = given(name);
+    return text != NULL && !is_off(text) && strcmp(text, "0") != 0;
 }
 
 /* What these say Python code reads, and only where there is a profile to be written. */
@@ -160,7 +168,7 @@ static void read_profile_file(void) {
 }
 
 static void read_debug(struct settings *s) {
-    const char *text = getenv("GOALLOC_DEBUG");
+    const char *text = given("GOALLOC_DEBUG");
     if (text == NULL)
         return;
     if (!parse_number(text, UINT64_MAX, &s->debug))
@@ -171,18 +179,51 @@ static void read_debug(struct settings *s) {
 }
 
 static void read_guard(struct settings *s) {
-    const char *text = getenv("GOALLOC_GUARD");
+    const char *text = given("GOALLOC_GUARD");
     if (text != NULL && !parse_number(text, GA_GUARD_RATE_MAX, &s->guard_rate))
         warn("goalloc: warning: GOALLOC_GUARD is no number such as 5000: none is guarded\n");
 }
 
 static void read_random_arenas(struct settings *s) {
-    const char *text = getenv("GOALLOC_RANDOM_ARENAS");
+    const char *text = given("GOALLOC_RANDOM_ARENAS");
     uint64_t n = 0;
     if (text != NULL && !parse_number(text, 1, &n))
         warn("goalloc: warning: GOALLOC_RANDOM_ARENAS is neither off nor 1: arenas are where they "
              "always are\n");
     s->random_arenas = n != 0;
+}
+
+/* Whether anything of the project reads this variable: here, in the launch shim, the Python side, a
+ * build, the tests. */
+static bool is_known(const char *name, size_t length) {
+    static const char *const known[] = {
+        "LAYOUT", "LINEAR_SIZE", "HUGE_PAGES", "SCAVENGE_DELAY", "MEMORY_LIMIT", "RANDOM_ARENAS",
+        "GUARD", "DEBUG", "PROFILE", "PROFILE_RATE", "PROFILE_EVERY", "PROFILE_SIGNAL",
+        "PROFILE_PID", "WARN", "STATS", "NO_CHILDREN",
+        "ASAN_BUILD", "VALGRIND_BUILD", "DEBUG_BUILD", "SEED", "PAGE", "RUNNER", "SCREENSHOTS",
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strlen(known[i]) == length && memcmp(known[i], name, length) == 0)
+            return true;
+    return false;
+}
+
+/* A name with a slip would else be a guard or a limit that somebody believes in. */
+static void tell_of_unknown(void) {
+    static const char prefix[] = "GOALLOC_";
+    const size_t skip = sizeof prefix - 1;
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
+        if (strncmp(*entry, prefix, skip) != 0)
+            continue;
+        size_t length = strcspn(*entry, "=");
+        bool empty = (*entry)[length] == '\0' || (*entry)[length + 1] == '\0';
+        if (empty || is_known(*entry + skip, length - skip))
+            continue;
+        char text[160];
+        snprintf(text, sizeof text, "goalloc: warning: %.*s is no variable of goalloc's\n",
+                 (int)(length < 100 ? length : 100), *entry);
+        warn(text);
+    }
 }
 
 void settings_read(struct settings *s) {
@@ -199,11 +240,13 @@ void settings_read(struct settings *s) {
     read_profile_file();
     read_guard(s);
     read_random_arenas(s);
-    const char *delay = getenv("GOALLOC_SCAVENGE_DELAY"), *limit = getenv("GOALLOC_MEMORY_LIMIT");
-    if (delay != NULL && !parse_seconds(delay, &s->scavenge_delay_ns))
+    const char *delay = given("GOALLOC_SCAVENGE_DELAY"), *limit = given("GOALLOC_MEMORY_LIMIT");
+    s->scavenge_delay_given = delay != NULL && parse_seconds(delay, &s->scavenge_delay_ns);
+    if (delay != NULL && !s->scavenge_delay_given)
         warn("goalloc: warning: GOALLOC_SCAVENGE_DELAY is not a number of seconds such as 0.5, "
              "or off; the default is used\n");
     if (limit != NULL && !parse_memory_limit(limit, &s->memory_limit))
-        warn("goalloc: warning: GOALLOC_MEMORY_LIMIT is not a size such as 512MiB, cgroup or off; "
-             "there is no limit\n");
+        warn("goalloc: warning: GOALLOC_MEMORY_LIMIT is not a size above 0 such as 512MiB, "
+             "cgroup or off; there is no limit\n");
+    tell_of_unknown();
 }

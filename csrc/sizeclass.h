@@ -24,8 +24,8 @@ typedef uint8_t spanclass_t;
 GA_INLINE spanclass_t make_spanclass(unsigned sizeclass, bool noscan) {
     return (spanclass_t)(sizeclass << 1 | noscan);
 }
-GA_INLINE unsigned spanclass_sizeclass(spanclass_t spc) { return spc >> 1; }
-GA_INLINE bool spanclass_noscan(spanclass_t spc) { return spc & 1; }
+GA_INLINE unsigned spanclass_sizeclass(unsigned spc) { return spc >> 1; }
+GA_INLINE bool spanclass_noscan(unsigned spc) { return spc & 1; }
 
 /* Class of a request, 0 < n <= GA_MAX_SMALL_SIZE (0 counts as class 1). */
 GA_INLINE unsigned size_to_class(size_t n) {

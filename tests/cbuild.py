@@ -56,15 +56,15 @@ def includes(path):
 
 def needs_python(path):
     """Whether Python.h comes in, directly or through a header of csrc."""
-    todo, seen = [path], set()
-    while todo:
-        file = todo.pop()
+    waiting, seen = [path], set()
+    while waiting:
+        file = waiting.pop()
         seen.add(file)
         for name in includes(file):
             if name == "<Python.h>":
                 return True
             if (CSRC / name).is_file() and CSRC / name not in seen:
-                todo.append(CSRC / name)
+                waiting.append(CSRC / name)
     return False
 
 

@@ -8,7 +8,7 @@ import pytest
 # Bottom up; a file includes only headers of floors before its own.  os_posix.c and os_cgroup.c
 # stand on floor os.
 FLOORS = """
-    config base hash client fatal domain lock rng os guard persistent fixalloc
+    config base hash client fatal domain lock rng explog os guard persistent fixalloc
     budget special table linetable locations
     sizeclass_table sizeclass sampler tally mspan treap arena huge mheap large mcentral tiny stack
     profile mcache malloc scavenger background inspect check debug report settings

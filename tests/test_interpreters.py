@@ -24,6 +24,7 @@ KINDS = [
     [
         pytest.param("interpreters_many", marks=pytest.mark.slow),
         "interpreters_busy",
+        "interpreters_made",
         "interpreters_switch",
         "interpreters_channels",
         "interpreters_left",

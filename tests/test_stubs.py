@@ -35,8 +35,13 @@ assert_type(profile, goalloc.HeapProfile)
 assert_type(profile.diff(profile).merge([profile]).filter(thread=1, domain="obj").total(), int)
 assert_type(profile.samples[0].stack[0].line, int)
 assert_type(profile.top(3, by="line")[0].flat, int)
+assert_type(profile.top(by="thread")[0].cum, int)
 assert_type([node.name for node in profile.tree().root], list[str])
 assert_type(goalloc.set_profile_rate("64KiB"), int)
+@goalloc.profile(rate=1)
+def twice(n: int) -> int:
+    return 2 * n
+assert_type(twice(3), int)
 goalloc.read_profile("heap.pb.gz").write_pprof("copy.pb.gz", peak=True)
 """
 WRONG = """
@@ -47,6 +52,7 @@ goalloc.spans("live")
 goalloc.memstats().heap_alloc = 5
 goalloc.nothing
 goalloc.heap_profile().top(by="stack")
+goalloc.heap_profile().tree(by="thread")
 goalloc.heap_profile().samples[0].size = 5
 """
 
@@ -85,4 +91,4 @@ def test_users_are_told_of_mistakes(tmp_path):
     (tmp_path / "wrong.py").write_text(WRONG)
     result = mypy("-m", "mypy", "--strict", "wrong.py", cwd=tmp_path)
     wrong = {int(line.split(":")[1]) for line in result.stdout.splitlines() if ": error:" in line}
-    assert wrong == set(range(3, 10)), result.stdout
+    assert wrong == set(range(3, 11)), result.stdout

@@ -77,12 +77,12 @@ static void store_tiers(void) {
 
 /* The store of SIZE has no slot left, or no room. */
 static bool store_is_empty(const struct rig *r) {
-    return mcache_scan_store(r->c, SIZE)->top[-1].granule == 0;
+    return r->c->top[mcache_scan_class(r->c, SIZE)][-1].granule == 0;
 }
 
 static bool store_is_full(const struct rig *r) {
-    const struct store *st = mcache_scan_store(r->c, SIZE);
-    return st->top == st->limit;
+    unsigned spc = mcache_scan_class(r->c, SIZE);
+    return r->c->top[spc] == r->c->limit[spc];
 }
 
 static void refill_tiers(void) {

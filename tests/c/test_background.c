@@ -132,7 +132,7 @@ static struct mheap *start(enum arena_layout layout, uint64_t delay) {
     CHECK(h != NULL && scavenger_init(h));
     scavenger_set_delay(h, delay);
     rest(20); /* after the end of another, as after a fork, none is started for a moment */
-    background_init(h);
+    background_init(h, false);
     return h;
 }
 

@@ -6,17 +6,17 @@
 static const spanclass_t SCAN = 2 * 4, NOSCAN = 2 * 4 + 1; /* class 4 */
 
 static void *pop(struct mcache *c, spanclass_t spc) {
-    uintptr_t granule = store_pop(&c->store[spc], c->shared);
+    uintptr_t granule = store_pop(c, spc, c->shared);
     return granule != 0 ? (void *)granule_addr(granule) : mcache_pop_slow(c, spc);
 }
 
 static bool push(struct mcache *c, spanclass_t spc, void *p) {
     const struct heap_arena *ha = arena_of(&c->heap->map, (uintptr_t)p);
-    if (store_is_shut(c, &c->store[spc]))
+    if (mcache_is_shut(c, spc))
         mcache_overflow(c, spc);
     uintptr_t addr = (uintptr_t)p;
     return addr % 8 == 0 &&
-           store_push(&c->store[spc], heap_bits_word(ha, addr), granule_of(addr), c->shared);
+           store_push(c, spc, heap_bits_word(ha, addr), granule_of(addr), c->shared);
 }
 
 static bool live(struct mcache *c, void *p) {
@@ -24,7 +24,7 @@ static bool live(struct mcache *c, void *p) {
 }
 
 static size_t limit(const struct mcache *c, spanclass_t spc) {
-    return store_is_shut(c, &c->store[spc]) ? 0 : (size_t)(c->store[spc].limit - c->cold[spc].base);
+    return mcache_is_shut(c, spc) ? 0 : (size_t)(c->limit[spc] - c->cold[spc].base);
 }
 static size_t filled(const struct mcache *c, spanclass_t spc) { return mcache_waiting(c, spc); }
 
@@ -97,8 +97,8 @@ static void test_batches_grow(void) {
 static void test_fresh_slots_rise(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     char *before = pop(r.c, SCAN);
-    for (int i = 0; i < 60; i++, before += r.c->store[SCAN].elemsize)
-        CHECK_EQ(pop(r.c, SCAN), before + r.c->store[SCAN].elemsize);
+    for (int i = 0; i < 60; i++, before += store_elemsize(SCAN))
+        CHECK_EQ(pop(r.c, SCAN), before + store_elemsize(SCAN));
     rig_close(&r);
 }
 

@@ -16,12 +16,12 @@ static void free_them(struct rig *r, unsigned n) {
 }
 
 /* No slots and no room, wherever its ends point. */
-static bool store_is_empty_and_full(const struct store *st) {
-    return st->top == st->limit && st->top[-1].granule == 0;
+static bool store_is_empty_and_full(const struct mcache *c, unsigned spc) {
+    return c->top[spc] == c->limit[spc] && c->top[spc][-1].granule == 0;
 }
-static bool is_shut(const struct rig *r) { return store_is_empty_and_full(&r->c->store[SPC]); }
+static bool is_shut(const struct rig *r) { return store_is_empty_and_full(r->c, SPC); }
 static size_t filled(const struct rig *r) {
-    return is_shut(r) ? 0 : (size_t)(r->c->store[SPC].top - r->c->cold[SPC].base);
+    return is_shut(r) ? 0 : (size_t)(r->c->top[SPC] - r->c->cold[SPC].base);
 }
 static bool is_used(const struct rig *r) { return atomic_load(&r->c->used); }
 
@@ -64,7 +64,7 @@ static void test_coarse(enum mcache_kind kind) {
         for (unsigned i = 4; i < GA_COARSE_SINGLES; i += 4) {
             CHECK_EQ(r.h->pages_in_use, 0);
             void *p = ga_malloc(r.h, r.c, COARSE, true), *q = ga_malloc(r.h, r.c, COARSE, true);
-            CHECK(p != NULL && q != NULL && store_is_shut(r.c, &r.c->store[spc]));
+            CHECK(p != NULL && q != NULL && mcache_is_shut(r.c, spc));
             CHECK_EQ(ga_free(r.h, r.c, p), MISUSE_NONE);
             CHECK_EQ(ga_free(r.h, r.c, p), MISUSE_DOUBLE_FREE); /* the span lives on */
             CHECK_EQ(ga_free(r.h, r.c, q), MISUSE_NONE);
@@ -79,7 +79,7 @@ static void test_coarse(enum mcache_kind kind) {
         CHECK(mcache_waiting(r.c, spc) >= 2); /* after the first of them it was enough */
         mcache_age_store(r.c, spc);
         mcache_age_store(r.c, spc);
-        CHECK(store_is_shut(r.c, &r.c->store[spc]));
+        CHECK(mcache_is_shut(r.c, spc));
     }
     CHECK_EQ(mcache_nmalloc(r.c, spc), 2 * (GA_COARSE_SINGLES / 2 + 1));
     rig_close(&r);
@@ -219,7 +219,7 @@ static void test_hold_refused(void) {
         CHECK_EQ(atomic_load(&r.c->age_wanted), refused);
         CHECK(!refused || asked == 3 * (times + 1)); /* one no is enough for one tick */
         CHECK_EQ(is_used(&r), refused);
-        CHECK_EQ(store_is_empty_and_full(&r.c->store[scan]), times >= scan - 1);
+        CHECK_EQ(store_is_empty_and_full(r.c, scan), times >= scan - 1);
         CHECK_EQ(ga_free(r.h, r.c, ga_malloc(r.h, r.c, 4096, false)), MISUSE_NONE); /* slow */
         CHECK(!atomic_load(&r.c->age_wanted));
         CHECK_EQ(ga_free(r.h, r.c, p), MISUSE_NONE);
@@ -272,7 +272,7 @@ static void test_nobody_to_ask(void) {
     for (int tick = 0; tick < 3; tick++)
         CHECK(mcaches_age(r.h));
     CHECK(atomic_load(&r.c->age_wanted) && !atomic_load(&own->age_wanted));
-    CHECK(own->store[make_spanclass(size_to_class(SIZE), false)].top[-1].granule != 0);
+    CHECK(own->top[make_spanclass(size_to_class(SIZE), false)][-1].granule != 0);
     CHECK_EQ(ga_free(r.h, r.c, p), MISUSE_NONE);
     CHECK_EQ(ga_free(r.h, own, q), MISUSE_NONE);
     rig_close(&r);
@@ -297,7 +297,7 @@ static void test_idle_threads(void) {
     for (int i = 0; i < NTHREADS; i++) {
         CHECK(!atomic_load(&c[i]->used));
         CHECK_EQ(atomic_load(&c[i]->gate) & GA_GATE_STOP, 0);
-        CHECK(store_is_empty_and_full(&c[i]->store[SPC]));
+        CHECK(store_is_empty_and_full(c[i], SPC));
     }
     for (unsigned i = 0; i < GA_NUM_CENTRALS; i++)
         mcentral_release_idle(r.h, &r.h->central[i], SIZE_MAX);

@@ -307,16 +307,16 @@ static void test_tight_keeps_nothing(void) {
     for (int i = 0; i < N / 2; i++)
         CHECK_EQ(ga_free(r.h, r.c, p[i]), MISUSE_NONE);
     unsigned spc = make_spanclass(size_to_class(1000), false);
-    CHECK(r.c->store[spc].top[-1].granule != 0);
+    CHECK(r.c->top[spc][-1].granule != 0);
     CHECK(r.h->central[spc].nonempty[0].length != 0);
     mheap_set_memory_limit(r.h, 1);
     CHECK(ga_malloc(r.h, r.c, 20, false) != NULL); /* a slow path of any class */
     mcache_obey(r.c);
-    CHECK(r.c->store[spc].top[-1].granule == 0); /* no slots */
+    CHECK(r.c->top[spc][-1].granule == 0); /* no slots */
     for (int i = N / 2; i < N; i++)
         CHECK_EQ(ga_free(r.h, r.c, p[i]), MISUSE_NONE);
     mcache_age(r.c);
-    CHECK(r.c->store[spc].top[-1].granule == 0); /* no slots */
+    CHECK(r.c->top[spc][-1].granule == 0); /* no slots */
     mcentral_release_idle(r.h, &r.h->central[spc], SIZE_MAX);
     CHECK_EQ(mcentral_nspans(&r.h->central[spc]), 0);
     CHECK_EQ(rig_kept(r.h), 0);

@@ -304,9 +304,9 @@ static void test_rate_in_between(void) {
     spanclass_t spc = make_spanclass(size_to_class(64), true);
     void *first = ga_malloc(b.r.h, b.r.c, 64, true);
     inspect_memstats(b.r.h, &before);
-    b.r.c->cold[spc].granted -= (uint64_t)b.r.c->store[spc].left;
-    b.r.c->store[spc].left = 0;
-    CHECK_EQ(store_pop(&b.r.c->store[spc], true), NULL);
+    b.r.c->cold[spc].granted -= (uint64_t)b.r.c->left[spc];
+    b.r.c->left[spc] = 0;
+    CHECK_EQ(store_pop(b.r.c, spc, true), NULL);
     CHECK_EQ(mcaches_set_sample_rate(b.r.h, 2000), 1000);
     void *second = ga_malloc(b.r.h, b.r.c, 64, true);
     inspect_memstats(b.r.h, &after);

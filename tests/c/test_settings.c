@@ -134,6 +134,7 @@ static void test_environment(void) {
         {"GOALLOC_DEBUG", "off", FIELD(debug), 0},
         {"GOALLOC_DEBUG", "yes", FIELD(debug), 0},
         {"GOALLOC_DEBUG", "", FIELD(debug), 0},
+        {"GOALLOC_MEMORY_LIMIT", "0", FIELD(memory_limit), UINT64_MAX},
         {"GOALLOC_RANDOM_ARENAS", "1", FIELD(random_arenas), true},
         {"GOALLOC_RANDOM_ARENAS", "0", FIELD(random_arenas), false},
         {"GOALLOC_RANDOM_ARENAS", "off", FIELD(random_arenas), false},
