@@ -135,30 +135,32 @@ _HOME = {
 
 if not TYPE_CHECKING:  # or a type checker would believe that any name is there
 
+    from _thread import RLock as _RLock
+    from os import register_at_fork as _register_at_fork
+
+    # A fork waits while a part is loaded: its child would wait for ever for the thread that loads.
+    _loading = _RLock()
+    _register_at_fork(
+        before=_loading.acquire,
+        after_in_parent=_loading.release,
+        after_in_child=_loading.release,
+    )
+
     def __getattr__(name):
         for module, names in _HOME.items():
             if name in names.split():
-                from importlib import import_module
-
                 try:
-                    home = import_module(f"{__name__}.{module}")
+                    with _loading:
+                        from importlib import import_module
+
+                        home = import_module(f"{__name__}.{module}")
                 except ImportError as error:
-                    raise _without_core(error) from None
+                    from .unbuilt import told
+
+                    raise told(error) from None
                 value = globals()[name] = getattr(home, name)
                 return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _without_core(error: ImportError) -> ImportError:
-    """What to say when the extension module is missing: mostly these are the unbuilt sources."""
-    folder = __path__[0]
-    if "_core" not in str(error):
-        return error
-    return ImportError(
-        f"{folder} holds goalloc's sources, not built for this Python: run it from another folder, "
-        f"or install it ({error})",
-        name=__name__,
-    )
 
 
 def __dir__() -> list[str]:

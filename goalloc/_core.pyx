@@ -396,7 +396,7 @@ def parse_memory_limit(str text not None):
     cdef bytes encoded = c_text(text)
     cdef uint64_t nbytes
     if not c_parse_memory_limit(encoded, &nbytes):
-        raise ValueError(f"not a size such as 512MiB, 'cgroup' or 'off': {text!r}")
+        raise ValueError(f"not a size above 0 such as 512MiB, 'cgroup' or 'off': {text!r}")
     return None if nbytes == UINT64_MAX else nbytes
 
 

@@ -25,11 +25,39 @@ def rows(value: Any) -> int | None:
     return n
 
 
+def rows_of_text(text: str) -> int:
+    """The same of a command line, for argparse; there is no None."""
+    if not text.isdecimal():
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"not a number of rows: {text!r}")
+    return int(text)
+
+
+def is_off(value: Any) -> bool:
+    """How what can be off is turned off, besides by its own 0."""
+    return value is None or (isinstance(value, str) and value == "off")
+
+
 def real_number(value: Any, what: str) -> Any:
     """It may be of NumPy, or a fraction."""
-    if not hasattr(type(value), "__float__"):
+    if isinstance(value, bool) or not hasattr(type(value), "__float__"):
         raise TypeError(f"{what}: {value!r}")
     return value
+
+
+def sample_rate(value: Any) -> int:
+    """Mean bytes between two samples of the heap profile; 0: none.  What is in range the core says."""
+    if is_off(value):
+        return 0
+    if not isinstance(value, str):
+        return whole_number(value, "a rate in bytes, such as 65536 or '64KiB'")
+    from ._core import parse_bytes
+
+    try:
+        return parse_bytes(value)
+    except ValueError:
+        raise ValueError(f"not a rate in bytes such as 64KiB: {value!r}") from None
 
 
 def yes_or_no(value: Any, what: str) -> bool:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import sys
 
+from .notices import warn
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -145,7 +147,7 @@ class _Writer:
     def _say(self, error: Exception) -> None:
         if not self._failed:
             self._failed = True
-            print(f"goalloc: warning: no profile: {error}", file=sys.stderr)
+            warn(f"no profile: {error}")
 
     def _hook_into_process(self) -> None:
         if self._hooked:
@@ -338,5 +340,5 @@ def _setting(settings: Mapping[str, str], name: str, parse: Callable[[str], _T])
     try:
         return parse(text)
     except ValueError as error:
-        print(f"goalloc: warning: {name}: {error}", file=sys.stderr)
+        warn(f"{name}: {error}")
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .commands import run
+from .commands import CommandError, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status; `run` does not return, it becomes the program."""
+    _replace_closed_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     own, target = run.split(words)
     error = None
@@ -31,7 +32,19 @@ def main(argv: Sequence[str] | None = None) -> int:
                 run.become(options, target)
             except (ValueError, OSError) as why_not:
                 error = str(why_not)
+            except CommandError as why_not:
+                return _fail(why_not)
     return _by_argparse(own, error)
+
+
+def _replace_closed_streams() -> None:
+    """Those that were closed before Python began: what goes there is lost, and nothing comes.
+
+    A program that is run inherits none of them.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
 
 
 def _by_argparse(own: list[str], error: str | None) -> int:
@@ -41,16 +54,21 @@ def _by_argparse(own: list[str], error: str | None) -> int:
     parser = _parser()
     args, unknown = parser.parse_known_args(own)
     if unknown:
-        hint = "; Python's own options go before `-m goalloc`" if args.command == "run" else ""
+        hint = ""
+        if args.command == "run":
+            hint = "; Python's own options go first: `python -X utf8 -m goalloc run ...`"
         args.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     if error is not None:
         args.error(error)
     return _act(args)
 
 
-def _act(args: argparse.Namespace) -> int:
-    from .commands import CommandError
+def _fail(error: CommandError) -> int:
+    print(f"goalloc: {error}", file=sys.stderr)
+    return error.status
 
+
+def _act(args: argparse.Namespace) -> int:
     try:
         status: int = args.action(args)
         sys.stdout.flush()
@@ -58,8 +76,7 @@ def _act(args: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except CommandError as error:
-        print(f"goalloc: {error}", file=sys.stderr)
-        status = error.status
+        status = _fail(error)
     except OSError as error:
         text = error if error.filename is None else f"{error.filename}: {error.strerror}"
         print(f"goalloc: {text}", file=sys.stderr)

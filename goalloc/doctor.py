@@ -19,41 +19,6 @@ def diagnose() -> Iterator[tuple[str, str | None]]:
         yield mode, obstacle()
 
 
-def unbuilt() -> str | None:
-    """Why there is nothing to try, or None.  A child could come up with another goalloc, an installed one."""
-    from . import __path__, _without_core
-
-    try:
-        from . import _core  # noqa: F401
-    except ImportError as error:
-        hidden = None if _has_core(__path__[0]) else _hidden()
-        if hidden is None:
-            return str(_without_core(error))
-        return (
-            f"{__path__[0]} holds goalloc's sources, not built for this Python, and hides the goalloc that is "
-            f"installed in {hidden}: run it from another folder"
-        )
-    return None
-
-
-def _hidden() -> str | None:
-    """Where the path leads to another goalloc, which could be imported."""
-    import os
-    from importlib.machinery import PathFinder
-
-    home = os.path.realpath(os.path.dirname(os.path.dirname(__file__)))
-    spec = PathFinder.find_spec("goalloc", [p for p in sys.path if os.path.realpath(p) != home])
-    folders = [] if spec is None else spec.submodule_search_locations or []
-    return next((os.path.dirname(folder) for folder in folders if _has_core(folder)), None)
-
-
-def _has_core(folder: str) -> bool:
-    import os
-    from importlib.machinery import EXTENSION_SUFFIXES
-
-    return any(os.path.exists(os.path.join(folder, "_core" + suffix)) for suffix in EXTENSION_SUFFIXES)
-
-
 def circumstances() -> Iterator[str]:
     """Of what is special in how this interpreter was built or started: what it means, in a line."""
     import os

@@ -12,6 +12,7 @@ from math import exp
 
 from ._records import CallSiteFields, ClassFragmentationFields, FragmentationFields, Record
 from .display.pretty import show_text
+from .display.text import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class ClassFragmentation(Record, ClassFragmentationFields):
     sparse          how many of its spans are less than a quarter full
     held_bytes      free slots in spans with a live block, less what of them is given back
     released_bytes  given back inside its spans
-    packable_bytes  what more would come free if the live blocks moved together
+    packable_bytes  the part of held_bytes that would come free if the live blocks moved together
     fullness        how many spans are 0-10 %, 10-20 %, ... full; the last of 11 are quite full
     """
 
@@ -79,8 +80,9 @@ class Fragmentation(Record, FragmentationFields):
         raise ValueError(f"no table {what!r}; there are 'classes' and 'sites'")
 
     def __repr__(self) -> str:
-        sites = "no call sites" if self.sites is None else f"{len(self.sites)} call sites"
-        return f"Fragmentation({self.held_bytes} bytes held, {len(self.classes)} classes, {sites})"
+        sites = "no call sites" if self.sites is None else counted(len(self.sites), "call site")
+        classes = counted(len(self.classes), "class", "classes")
+        return f"Fragmentation({self.held_bytes} bytes held, {classes}, {sites})"
 
     _repr_pretty_ = show_text
 
@@ -125,15 +127,16 @@ def _classes(spans: Sequence[Span]) -> Iterator[ClassFragmentation]:
     for span_class, mine in by_class.items():
         one = mine[0]
         live = sum(s.alloc_count for s in mine)
-        released = sum(s.released_bytes for s in mine)
-        needless = len(mine) - -(-live // one.nelems)
+        beside = [s for s in mine if s.alloc_count]  # empty spans go back as they are
+        needless = len(beside) - -(-live // one.nelems)
+        packable = needless * one.nelems * one.elem_size - sum(s.released_bytes for s in beside)
         fullness = [0] * 11
         for s in mine:
             fullness[s.alloc_count * 10 // s.nelems] += 1
         yield ClassFragmentation(
             span_class, one.size_class, one.noscan, one.elem_size, len(mine),
             sum(s.occupancy < _SPARSE for s in mine), live * one.elem_size,
-            sum(map(held_bytes, mine)), released, max(needless * one.nbytes - released, 0),
+            sum(map(held_bytes, mine)), sum(s.released_bytes for s in mine), max(packable, 0),
             tuple(fullness),
         )  # fmt: skip
 

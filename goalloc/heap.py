@@ -83,21 +83,32 @@ class HeapView:
         """The soft limit in bytes, or None."""
         return self._core.memory_limit()
 
-    def set_memory_limit(self, nbytes: SupportsIndex | None) -> int | None:
-        """Go's SetMemoryLimit: a soft limit in bytes, None for none; returns the former one.
+    def set_memory_limit(self, nbytes: SupportsIndex | str | None) -> int | None:
+        """Go's SetMemoryLimit: a soft limit; returns the former one.
 
+        nbytes   bytes, or a size such as "512MiB", "cgroup", or None or "off" for none, but not 0
         It is on sys - heap_released - heap_inuse_released.  When more memory is needed than that,
         free runs are given back first; near the limit nothing spare is kept.  No allocation fails
         because of it.
         """
-        if nbytes is not None:
-            nbytes = whole_number(nbytes, "a limit in bytes, or None")
-        if nbytes is not None and nbytes > _LIMIT_MAX:
-            raise ValueError(f"a limit in bytes below 2**63, or None for none: {nbytes}")
-        return self._core.set_memory_limit(nbytes)
+        return self._core.set_memory_limit(_limit_of(nbytes))
 
 
 _LIMIT_MAX = 2**63 - 1
+
+
+def _limit_of(nbytes: SupportsIndex | str | None) -> int | None:
+    if nbytes is None:
+        return None
+    if isinstance(nbytes, str):
+        limit = _core.parse_memory_limit(nbytes)
+    else:
+        limit = whole_number(nbytes, "a limit in bytes, a size such as '512MiB', or None")
+    if limit is not None and limit <= 0:
+        raise ValueError(f"not a size above 0 such as 512MiB, 'cgroup' or 'off': {nbytes!r}")
+    if limit is not None and limit > _LIMIT_MAX:
+        raise ValueError(f"a limit in bytes below 2**63, or None for none: {nbytes}")
+    return limit
 
 
 class Heap(HeapView):

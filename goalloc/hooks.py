@@ -17,7 +17,8 @@ def install(mode: Literal["import", "wrap"] | None = None) -> _Mode:
 
     'import'  serves new blocks; older ones stay where they are
     'wrap'    passes every call on to the allocators that are there, and counts by size class:
-              memstats() and class_stats() tell it, with None for what can't be known
+              memstats() and class_stats() tell it, with None for what can't be known; what
+              these allocate to tell it is in the next counts
     None      import where it can be, else wrap: under Python's debug hooks, while tracemalloc or
               another tool has the allocators, with another PYTHONMALLOC, in a free-threaded Python
 
@@ -25,8 +26,16 @@ def install(mode: Literal["import", "wrap"] | None = None) -> _Mode:
     InstallError with one sentence where the mode asked for can't be.
     """
     _need_mode(mode)
+    if mode == "wrap" or _core.obstacle() is not None:
+        _load_what_tells()
     _core.install(mode)
     return _core.mode() or mode or "import"
+
+
+def _load_what_tells() -> None:
+    """Before the counts of wrap mode begin: its import would be most of what a small program counts."""
+    from . import process  # noqa: F401
+    from .display import ledger  # noqa: F401
 
 
 def _need_mode(mode: object) -> None:

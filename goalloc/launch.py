@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
+from .notices import warn
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +129,8 @@ def run(
         env = environment(_original_environment(), stats=stats, children=children, warn=True)
     except RuntimeError as why_not:
         lost = "; no profile is written" if "GOALLOC_PROFILE" in (extra or {}) else ""
-        print(f"goalloc: warning: {why_not}{lost}", file=sys.stderr)
+        lost += "; there are no statistics" if stats else ""
+        warn(f"{why_not}{lost}")
         env = _original_environment()
     env.update(extra or {})
     command = [sys.executable, *interpreter_options(sys.orig_argv), *target]

@@ -6,6 +6,7 @@ import ast
 import sys
 
 from . import __version__, hooks, process
+from .arguments import rows_of_text
 from .display.cells import cell_numbers
 from .errors import InstallError
 from .profiles.live import heap_profile
@@ -103,22 +104,15 @@ def _cell_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("-v", "--view", choices=VIEWS, default="all", help="(default: %(default)s)")
     parser.add_argument(
-        "-n", "--top", type=_rows, default=10, metavar="N", help="rows of the table (default: %(default)s)"
-    )
+        "-n", "--top", type=rows_of_text, default=10, metavar="N",
+        help="rows of the table (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--value", choices=VALUES, default="alloc_space", metavar="VALUE",
         help=f"what is shown: one of {', '.join(VALUES)} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="NAME", help="variable to keep the CodeProfile in")
     return parser
-
-
-def _rows(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        from argparse import ArgumentTypeError
-
-        raise ArgumentTypeError(f"not a number of rows: {text!r}")
-    return int(text)
 
 
 def _now_parser() -> argparse.ArgumentParser:

@@ -14,32 +14,30 @@ if TYPE_CHECKING:
 
     from .bill import MemoryBill
     from .fragments import Fragmentation
-    from .stats import ClassStats, MemStats, Span
+    from .stats import MemStats, Span
 
 
 def _view() -> HeapView:
     return HeapView(_core.process_heap())
 
 
-def _wrapped() -> tuple[MemStats, list[ClassStats]] | None:
-    """In wrap mode: what the program asked of the allocators that goalloc passes it on to."""
-    if _core.mode() != "wrap":
-        return None
-    sizes = _core.size_class_table()
-    frees, counts = _core.wrap_counts()
-    return memstats_from_counts(frees, counts, sizes), classes_from_counts(counts, sizes)
+def _wrapped() -> bool:
+    """Whether what is known is what the program asked of the allocators that goalloc passes it on to."""
+    return _core.mode() == "wrap"
 
 
 def memstats() -> MemStats:
     """Go's MemStats of the process heap; in wrap mode what is known of the allocators below."""
-    wrapped = _wrapped()
-    return _view().memstats() if wrapped is None else wrapped[0]
+    if _wrapped():
+        return memstats_from_counts(*_core.wrap_counts(), _core.size_class_table())
+    return _view().memstats()
 
 
 def class_stats() -> ClassTable:
     """The 134 span classes of the process heap; in wrap mode what is asked for, by span class."""
-    wrapped = _wrapped()
-    return _view().class_stats() if wrapped is None else ClassTable(wrapped[1])
+    if _wrapped():
+        return ClassTable(classes_from_counts(_core.wrap_counts()[1], _core.size_class_table()))
+    return _view().class_stats()
 
 
 def spans(state: Literal["in_use", "manual", "free"] | None = None) -> SpanTable:
@@ -59,12 +57,14 @@ def arenas() -> ArenaTable:
 
 def snapshot() -> Snapshot:
     """The process heap, all of it, consistent at one moment; in wrap mode without spans and arenas."""
-    wrapped = _wrapped()
-    if wrapped is None:
+    if not _wrapped():
         return _view().snapshot()
     from time import monotonic_ns
 
-    memstats, classes = wrapped
+    sizes = _core.size_class_table()
+    frees, counts = _core.wrap_counts()
+    classes = classes_from_counts(counts, sizes)
+    memstats = memstats_from_counts(frees, counts, sizes)
     return Snapshot(memstats, tuple(classes), (), monotonic_ns(), b"", b"")
 
 
@@ -115,21 +115,24 @@ def _seconds(ns: int) -> float | None:
     return None if ns == _core.SCAVENGE_NEVER else ns / 1e9
 
 
-def set_scavenge_delay(seconds: float | None) -> float | None:
-    """Sets that delay and returns the former one; None, or infinity, turns the scavenger off.
+def set_scavenge_delay(seconds: float | Literal["off"] | None) -> float | None:
+    """Sets that delay and returns the former one; None, "off" or infinity turns the scavenger off.
 
     GOALLOC_SCAVENGE_DELAY sets it from the start.  ValueError below 0 and above 292 years.
     """
-    from .arguments import real_number
+    from .arguments import is_off, real_number
 
-    if seconds is None or real_number(seconds, "a delay in seconds, or None") == float("inf"):
+    if is_off(seconds):
+        return _seconds(_core.set_scavenge_delay(_core.SCAVENGE_NEVER))
+    number = real_number(seconds, "a delay in seconds, None or 'off'")
+    if number == float("inf"):
         ns = _core.SCAVENGE_NEVER
-    elif not seconds >= 0:
-        raise ValueError(f"a delay in seconds, at least 0, or None: {seconds!r}")
-    elif seconds > _LONGEST_DELAY:
-        raise ValueError(f"a delay of at most {_LONGEST_DELAY} seconds, or None for never: {seconds!r}")
+    elif not number >= 0:
+        raise ValueError(f"a delay in seconds, at least 0, None or 'off': {seconds!r}")
+    elif number > _LONGEST_DELAY:
+        raise ValueError(f"a delay of at most {_LONGEST_DELAY} seconds, None or 'off': {seconds!r}")
     else:
-        ns = round(seconds * 1e9)
+        ns = round(number * 1e9)
     return _seconds(_core.set_scavenge_delay(ns))
 
 
@@ -142,15 +145,10 @@ def set_memory_limit(nbytes: SupportsIndex | str | None) -> int | None:
     """Go's SetMemoryLimit for the heap of the process; returns the former limit.
 
     nbytes   bytes, or a size such as "512MiB"; "cgroup": 95 % of the limit of the process's control
-             groups (none if there is none); None or "off": no limit
+             groups (none if there is none); None or "off": no limit; ValueError for 0, which may be
+             meant as none at all or as all of it
     GOALLOC_MEMORY_LIMIT sets it from the start.  Heap.set_memory_limit says what it does.
     """
-    if isinstance(nbytes, str):
-        nbytes = _core.parse_memory_limit(nbytes)
-    elif nbytes is not None:
-        from .arguments import whole_number
-
-        nbytes = whole_number(nbytes, "a limit in bytes, a size such as '512MiB', or None")
     return _view().set_memory_limit(nbytes)
 
 
@@ -159,8 +157,9 @@ def guard_rate() -> int:
     return _core.guard_rate()
 
 
-def set_guard_rate(n: SupportsIndex) -> int:
-    """Guards one in n new blocks from now on, on average, and returns the former n; 0 ends it, 1 is all.
+def set_guard_rate(n: SupportsIndex | Literal["off"] | None) -> int:
+    """Guards one in n new blocks from now on, on average, and returns the former n; 1 is all of them,
+    and 0, None or "off" ends it.
 
     A guarded block stands alone against an inaccessible page and is kept inaccessible when it is freed:
     who writes or reads past its end, before its start or after its free ends the process with a
@@ -168,10 +167,14 @@ def set_guard_rate(n: SupportsIndex) -> int:
     are not guarded, nor more than 4096 of a page at most and 2048 larger ones at a time; the more live,
     the fewer new ones are.  GOALLOC_GUARD sets n from the start; about 5000 is for production, 100 to
     look for a bug: up to 1000 a freed block is kept inaccessible for longer, at twice the cost, and above
-    that no more than 500 blocks come in each second.  In wrap mode only blocks of other extensions
-    (goalloc.h) are guarded, since Python's are those of another allocator.  Raises RuntimeError in a debugging run (GOALLOC_DEBUG), which guards nothing.
+    that no more than 250 blocks come in each second of processor time.  In wrap mode only blocks of
+    other extensions (goalloc.h) are guarded, since Python's are those of another allocator.  Raises
+    RuntimeError in a debugging run (GOALLOC_DEBUG), which guards nothing.
     """
-    return _core.set_guard_rate(n)
+    from .arguments import is_off, whole_number
+
+    wanted = 0 if is_off(n) else whole_number(n, "one in so many blocks, such as 5000, None or 'off'")
+    return _core.set_guard_rate(wanted)
 
 
 def get_include() -> str:

@@ -6,7 +6,6 @@ Both are rare.  Neither may disturb the program: what goes wrong is one line on 
 from __future__ import annotations
 
 import os
-import sys
 
 
 def launched(children: bool) -> None:
@@ -41,9 +40,11 @@ def enabled(asked: str = "1") -> None:
     if _begun:
         return
     _begun = True
+    from .notices import warn
+
     if asked.lower() not in _YES:
         if asked.lower() not in _NO:
-            print(f"goalloc: warning: GOALLOC is 1 or 0, not {asked!r}: taken as 0", file=sys.stderr)
+            warn(f"GOALLOC is 1 or off, not {asked!r}: taken as off")
         return
     try:
         from . import autoprofile
@@ -52,5 +53,9 @@ def enabled(asked: str = "1") -> None:
         if mode() is None:
             install()
         autoprofile.start_from(os.environ)
+    except ImportError as error:
+        from .unbuilt import told
+
+        warn(told(error))
     except Exception as error:
-        print(f"goalloc: warning: {error}", file=sys.stderr)
+        warn(error)

@@ -1,6 +1,7 @@
 """Arguments of a wrong type or size: one sentence that says what is wanted, and nothing has changed."""
 
 import errno
+import os
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_of_a_profile(name):
 
 CALLS = {
     "set_scavenge_delay('x')": (
-        lambda: goalloc.set_scavenge_delay("x"), TypeError, "a delay in seconds, or None: 'x'",
+        lambda: goalloc.set_scavenge_delay("x"), TypeError, "a delay in seconds, None or 'off': 'x'",
     ),
     "set_scavenge_delay(10**30)": (
         lambda: goalloc.set_scavenge_delay(10**30), ValueError, "at most 9223372036 seconds",
@@ -68,8 +69,14 @@ CALLS = {
     ),
     "set_profile_rate(-1)": (lambda: goalloc.set_profile_rate(-1), ValueError, "not a rate from 0"),
     "set_profile_rate(2**60)": (lambda: goalloc.set_profile_rate(2**60), ValueError, "not a rate from 0"),
-    "set_profile_rate('x')": (lambda: goalloc.set_profile_rate("x"), ValueError, "not a size such as"),
-    "profile(None)": (lambda: goalloc.profile(None), TypeError, "a rate in bytes"),
+    "set_profile_rate('x')": (lambda: goalloc.set_profile_rate("x"), ValueError, "not a rate in bytes such as 64KiB: 'x'"),
+    "set_profile_rate(True)": (lambda: goalloc.set_profile_rate(True), TypeError, "a rate in bytes, .*: True"),
+    "profile('x')": (lambda: goalloc.profile("x"), ValueError, "not a rate in bytes such as 64KiB: 'x'"),
+    "profile(None)": (lambda: goalloc.profile(None), ValueError, "a rate from 1 to .*: None"),
+    "Heap().set_memory_limit(0)": (
+        lambda: goalloc.Heap().set_memory_limit(0), ValueError, "not a size above 0 such as 512MiB",
+    ),
+    "record(True)": (lambda: goalloc.record(True), TypeError, "an interval in seconds: True"),
     "profile(2**60)": (lambda: goalloc.profile(2**60), ValueError, "a rate from 1 to"),
     "fragmentation('x')": (lambda: goalloc.fragmentation("x"), ValueError, "no call sites by 'x'"),
     "fragmentation().to_dataframe('x')": (
@@ -82,7 +89,7 @@ CALLS = {
         lambda: goalloc.serve(port=99999999), ValueError, "from 0 to 65535: 99999999",
     ),
     "Heap().set_memory_limit(True)": (
-        lambda: goalloc.Heap().set_memory_limit(True), TypeError, "a limit in bytes, or None: True",
+        lambda: goalloc.Heap().set_memory_limit(True), TypeError, "a limit in bytes, a size such as .*: True",
     ),
     "heap_profile(own='x')": (lambda: goalloc.heap_profile(own="x"), TypeError, "own is True or False: 'x'"),
     "set_memory_limit(2**80)": (
@@ -109,6 +116,26 @@ def test_the_profile_is_turned_off_as_a_limit_is(off):
         assert goalloc.profile_rate() == 0
     finally:
         goalloc.set_profile_rate(former)
+
+
+@pytest.mark.parametrize("off", [None, "off"])
+@pytest.mark.parametrize(
+    "set_it, value, when_off",
+    [
+        (goalloc.set_memory_limit, 1 << 40, None),
+        (goalloc.set_scavenge_delay, 2.5, None),
+        (goalloc.set_profile_rate, 65536, 0),
+        (goalloc.set_guard_rate, 5000, 0),
+    ],
+)
+def test_each_setter_is_told_off_in_the_same_words(set_it, value, when_off, off):
+    if set_it is goalloc.set_guard_rate and os.environ.get("GOALLOC_DEBUG"):
+        pytest.skip("a debugging run guards nothing")
+    former = set_it(value)
+    try:
+        assert (set_it(off), set_it(value)) == (value, when_off)
+    finally:
+        set_it(former)
 
 
 def test_the_longest_delay():

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,20 @@ def test_a_good_run_does_without_argparse(python, flags):
     assert ("heap_alloc" in result.stderr) == ("--stats" in flags)
 
 
+@pytest.mark.parametrize(
+    "words, ends",
+    [("run -c 'open(\"ran\", \"w\")'", "0"), ("classes", "0"), ("top -", "2"), ("doctor -x", "2")],
+)
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_were_closed_before_are_no_error(python, words, ends, closed):
+    """As cron and supervisors start programs."""
+    command = f"{sys.executable} -m goalloc {words} {closed}; echo $? > status"
+    done = subprocess.run(["sh", "-c", command], cwd=python.folder, capture_output=True, text=True)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (python.folder / "ran").exists() == words.startswith("run")
+    assert (python.folder / "status").read_text() == f"{ends}\n"
+
+
 @needs_launch
 def test_a_missing_script_fails_as_under_plain_python(python):
     plain, ours = python("nowhere.py"), python.run("nowhere.py")
@@ -132,7 +147,7 @@ def test_python_options_after_run_get_a_hint(python):
     result = python("-m", "goalloc", "run", "-X", "utf8", "script.py")
     assert result.returncode == 2
     assert "unrecognized arguments: -X" in result.stderr
-    assert "go before `-m goalloc`" in result.stderr
+    assert "`python -X utf8 -m goalloc run ...`" in result.stderr
 
 
 ASCII = [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}]
@@ -182,22 +197,62 @@ def test_a_full_disk_is_a_message():
     assert done.stderr.startswith("goalloc: ") and done.stderr.count("\n") == 1
 
 
+@pytest.fixture
+def without_core(tmp_path):
+    """A goalloc that lacks what is compiled for this Python."""
+    shutil.copytree(
+        goalloc.__path__[0], tmp_path / "goalloc", ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
+    return tmp_path / "goalloc"
+
+
 @pytest.mark.parametrize("options, what", [
     ([], "and hides the goalloc that is installed in {home}: run it from another folder"),
     (["-S"], "run it from another folder, or install it"),  # no packages: there is nothing to hide
 ])  # fmt: skip
-def test_doctor_of_unbuilt_sources_says_it_once(python, tmp_path, options, what):
-    shutil.copytree(
-        goalloc.__path__[0], tmp_path / "goalloc", ignore=shutil.ignore_patterns("*.so", "__pycache__")
-    )
+def test_doctor_of_unbuilt_sources_says_it_once(python, without_core, options, what):
     home = Path(goalloc.__path__[0]).parent
     if not options and sysconfig.get_path("platlib") != str(home):
         pytest.skip("goalloc is not installed as a distribution here")
     done = python(*options, "-m", "goalloc", "doctor")
     heading, *lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr, len(lines)) == (1, "", 1), done
-    assert lines[0].startswith(f"nothing works: {tmp_path}/goalloc holds goalloc's sources, not built"), done
+    assert lines[0].startswith(f"nothing works: {without_core} holds goalloc's sources, not built"), done
     assert what.format(home=home) in lines[0], done
+
+
+CORE_USERS = [["classes"], ["attach", "1"], ["kernel", "install"], ["enable"], ["run", "-c", "print(1)"],
+              ["run", "--rate", "1", "--profile", "x", "-c", "print(1)"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", CORE_USERS, ids=" ".join)
+def test_every_command_says_that_nothing_is_built(python, without_core, words):
+    """-S: no installed goalloc is hidden."""
+    done = python("-S", "-m", "goalloc", *words)
+    what = "holds goalloc's sources, not built for this Python: run it from another folder, or install it"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"goalloc: {without_core} {what}\n"
+
+
+def test_a_build_for_another_python_is_told_as_that(python, without_core):
+    (without_core / "_core.cpython-27-x86_64-linux-gnu.so").touch()
+    what = "holds a goalloc that is built for another Python (cpython-27-x86_64-linux-gnu): install it for this one"
+    for words in (["-m", "goalloc", "classes"], ["-c", "import goalloc; goalloc.memstats()"]):
+        done = python("-S", *words)
+        assert done.returncode and f"{without_core} {what}, {sys.executable}" in done.stderr.splitlines()[-1]
+
+
+def test_a_core_that_does_not_load_is_told_as_that(python, without_core):
+    (without_core / f"_core{EXTENSION_SUFFIXES[0]}").write_text("no shared object")
+    done = python("-S", "-m", "goalloc", "classes")
+    assert done.returncode == 2 and done.stderr.startswith("goalloc: goalloc's compiled part does not load: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_profiles_are_read_without_a_core(python, without_core, tmp_path):
+    goalloc.heap_profile().write_pprof(tmp_path / "a.pb.gz")
+    for words in (["top"], ["tree"], ["stats"], ["diff", "a.pb.gz"], ["flamegraph"], ["speedscope"], ["pprof"]):
+        python.output("-S", "-m", "goalloc", *words, "a.pb.gz")
 
 
 def test_unbuilt_sources_say_what_they_are(python, tmp_path):

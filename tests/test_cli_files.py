@@ -44,6 +44,13 @@ def test_top_is_that_of_the_profile(files, capsys):
     assert said(capsys, *words) == f"{expected}\n"
 
 
+@pytest.mark.parametrize("by", ["thread", "size", "domain"])
+def test_top_and_diff_by_what_samples_have_besides_frames(files, capsys, by):
+    a, b = goalloc.read_profile("a.pb.gz"), goalloc.read_profile("b.pb.gz")
+    assert said(capsys, "top", "--by", by, "a.pb.gz") == f"{a.top(by=by)}\n"
+    assert said(capsys, "diff", "--by", by, "a.pb.gz", "b.pb.gz") == f"{b.diff(a).top(by=by)}\n"
+
+
 def test_several_files_are_added_up(files, capsys):
     a, b = goalloc.read_profile("a.pb.gz"), goalloc.read_profile("b.pb.gz")
     assert said(capsys, "top", "a.pb.gz", "b.pb.gz") == f"{a.merge(b).top()}\n"
@@ -112,7 +119,7 @@ def test_pprof_has_the_values_of_go_and_the_peak_on_demand(python, files, capsys
 def test_stats_add_up(files, capsys):
     profile = goalloc.read_profile("a.pb.gz")
     heading, values, domains, threads, sizes = said(capsys, "stats", "a.pb.gz").split("\n\n")
-    assert "a sample every 512.0 KiB" in heading and f"samples  {len(profile)}" in heading
+    assert "a sample every 512.0 KiB" in heading and f"entries  {len(profile)}, of" in heading
     rows = {line[:9].strip(): line.split()[-4:] for line in values.splitlines()[1:]}
     assert int(rows["allocated"][-3].replace(",", "")) == profile.total("alloc_space")
     assert int(rows["in use"][-3].replace(",", "")) == profile.total("inuse_space")
@@ -182,7 +189,8 @@ def test_bad_files_are_a_message_and_status_2(files, capsys, how, command):
         (["top", "-", "-"], "only once"),
         (["diff", "-", "-"], "only once"),
         (["flamegraph", "-o", ".", "a.pb.gz"], ".: Is a directory"),
-        (["flamegraph", "-o", "nowhere/x.html", "a.pb.gz"], "'nowhere/x.html': No such file"),
+        (["flamegraph", "-o", "nowhere/x.html", "a.pb.gz"], "goalloc: nowhere/x.html: No such file"),
+        (["flamegraph", "-o", "", "a.pb.gz"], "the name of a file is empty"),
         (["speedscope", "-o", ".", "a.pb.gz"], ".: Is a directory"),
         (["pprof", "-o", ".", "a.pb.gz"], ".: Is a directory"),
         (["diff", "--flamegraph", ".", "a.pb.gz", "a.pb.gz"], ".: Is a directory"),
@@ -206,6 +214,47 @@ def test_errors_name_the_file_and_not_the_one_beside_it(files):
     assert caught.value.filename == "nowhere/x.pb.gz" and ".tmp" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "words, output",
+    [
+        (["flamegraph", "-o", "a.pb.gz", "a.pb.gz"], "a.pb.gz"),
+        (["speedscope", "-o", "./b.pb.gz", "a.pb.gz", "b.pb.gz"], "./b.pb.gz"),
+        (["pprof", "-o", "soft.pb.gz", "a.pb.gz"], "soft.pb.gz"),
+        (["pprof", "-o", "hard.pb.gz", "a.pb.gz"], "hard.pb.gz"),
+        (["pprof", "a.go.pb.gz"], "a.go.pb.gz"),
+        (["diff", "a.pb.gz", "b.pb.gz", "--flamegraph", "a.pb.gz"], "a.pb.gz"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_read_is_never_written_over(files, capsys, words, output):
+    os.symlink("a.pb.gz", "soft.pb.gz")
+    os.link("a.pb.gz", "hard.pb.gz")
+    os.link("b.pb.gz", "a.go.pb.gz")
+    before = {path.name: path.read_bytes() for path in files.iterdir()}
+    assert main(words) == 2
+    told = f"goalloc: {output} is read here, and would be lost: name another file to write\n"
+    assert tuple(capsys.readouterr()) == ("", told)
+    assert {path.name: path.read_bytes() for path in files.iterdir()} == before
+
+
+def test_standard_input_is_not_written_over_either(files):
+    command = [sys.executable, "-m", "goalloc", "flamegraph", "-o", files / "a.pb.gz", "-"]
+    with open("a.pb.gz", "rb") as file:
+        done = subprocess.run(command, stdin=file, capture_output=True, text=True, cwd="/")
+    assert done.returncode == 2 and "would be lost" in done.stderr
+    assert goalloc.read_profile("a.pb.gz")
+
+
+def test_a_converted_file_elsewhere_keeps_its_name(files, capsys):
+    (files / "sub").mkdir()
+    (files / "a.pb.gz").rename(files / "sub" / "a.go.pb.gz")
+    assert said(capsys, "pprof", "sub/a.go.pb.gz") == "written to a.go.pb.gz\n"
+
+
+def test_no_rows_are_a_heading(files, capsys):
+    assert said(capsys, "top", "-n", "0", "a.pb.gz") == f"{goalloc.read_profile('a.pb.gz').top(0)}\n"
+
+
 def test_output_to_stdout(files, capsys):
     assert said(capsys, "flamegraph", "-o", "-", "a.pb.gz").startswith("<!DOCTYPE html>")
     assert json.loads(said(capsys, "speedscope", "-o", "-", "a.pb.gz"))["profiles"]
@@ -224,9 +273,10 @@ def test_values_that_a_file_does_not_have(files, capsys):
     "words",
     [
         ["top"],
-        ["top", "-n", "0", "a.pb.gz"],
+        ["top", "-n", "-1", "a.pb.gz"],
         ["top", "-n", "x", "a.pb.gz"],
         ["top", "--by", "colour", "a.pb.gz"],
+        ["tree", "--by", "thread", "a.pb.gz"],
         ["tree", "--value", "space", "a.pb.gz"],
         ["diff", "a.pb.gz"],
         ["diff", "a.pb.gz", "b.pb.gz", "c.pb.gz"],

@@ -117,10 +117,11 @@ def test_rate_without_a_file(python):
 
 @needs_launch
 def test_where_the_allocators_stay_it_observes(python, tmp_path):
-    result = python.run("--profile", "heap.pb.gz", *RATE_1, "-c", WORK, env={"PYTHONMALLOC": "malloc"})
+    result = python.run("--stats", "--profile", "heap.pb.gz", *RATE_1, "-c", WORK, env={"PYTHONMALLOC": "malloc"})
     assert result.returncode == 0
     assert result.stderr == (
-        "goalloc: warning: PYTHONMALLOC asks for another allocator than Python's own\n"
+        "goalloc: warning: PYTHONMALLOC asks for another allocator than Python's own; "
+        "the profile is that of wrap mode; there are no statistics\n"
     )
     profile = goalloc.read_profile(tmp_path / "heap.pb.gz")
     assert profile.filter(function="work").total("alloc_objects") >= 100
@@ -261,10 +262,10 @@ def test_the_folder_is_that_of_the_start(python, tmp_path):
         (["--profile", "x", "--every", "nan", "-c", "pass"], "at least"),
         (["--profile", "x", "--every", "99999999999h", "-c", "pass"], "at most ten years"),
         (["--profile", "x", "--every", "-1s", "-c", "pass"], "a time of at least"),
-        (["--rate", "-5", "-c", "pass"], "not a number of bytes such as 64KiB: '-5'"),
+        (["--rate", "-5", "-c", "pass"], "not a rate in bytes such as 64KiB: '-5'"),
         (["--profile", "x", "--signal", "SIGKILL", "-c", "pass"], "SIGKILL has another meaning"),
         (["--profile", "x", "--signal", "SIGNONE", "-c", "pass"], "no signal 'SIGNONE'"),
-        (["--rate", "much", "-c", "pass"], "not a number of bytes"),
+        (["--rate", "much", "-c", "pass"], "not a rate in bytes"),
     ],
 )
 def test_bad_options_of_run(python, words, part):

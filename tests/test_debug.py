@@ -97,4 +97,6 @@ def test_below_pythons_own_debug_hooks(python):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="interpreters share the GIL before 3.12")
 def test_interpreters_with_a_gil_of_their_own(in_mode):
-    assert in_mode(ISOLATED_INTERPRETERS, env={"GOALLOC_DEBUG": "3000"}) == "ok\n"
+    alone_again = "import goalloc\nfor k in range(5000): str(k)\ngoalloc.check()\n"
+    code = ISOLATED_INTERPRETERS + alone_again
+    assert in_mode(code, env={"GOALLOC_DEBUG": "3000"}) == "ok\n"

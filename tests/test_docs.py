@@ -63,6 +63,6 @@ def test_variables_are_told_of_in_the_readme():
     read = set()
     for folder, pattern in (("csrc", "*.c"), ("goalloc", "**/*.py"), (".", "setup.py")):
         for file in (TOP / folder).glob(pattern):
-            read |= set(re.findall(r'(?:getenv|take_flag|environ\.get)\("(GOALLOC_\w+)"', file.read_text()))
+            read |= set(re.findall(r'(?:getenv|given|is_asked_for|take_flag|environ\.get)\("(GOALLOC_\w+)"', file.read_text()))
     readme = (TOP / "README.md").read_text()
     assert len(read) > 8 and sorted(v for v in read if f"`{v}`" not in readme) == []

@@ -50,7 +50,7 @@ def test_a_yes_in_other_words_will_do_and_nonsense_is_told_once(inside):
         assert (result.stdout, result.stderr) == (f"{mode}\n", ""), asked
     result = inside.result("-c", MODE, env={**HOME, "GOALLOC": "2"})
     assert (result.returncode, result.stdout) == (0, "None\n")
-    assert result.stderr == "goalloc: warning: GOALLOC is 1 or 0, not '2': taken as 0\n"
+    assert result.stderr == "goalloc: warning: GOALLOC is 1 or off, not '2': taken as off\n"
 
 
 @needs_replaceable

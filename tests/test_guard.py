@@ -73,13 +73,15 @@ def test_rates(in_mode):
         assert goalloc.guard_rate() == 0
         assert goalloc.set_guard_rate(100) == 0
         assert goalloc.set_guard_rate(0) == 100
-        for wrong in (-1, 1 << 60):
+        for off in (None, "off"):
+            assert (goalloc.set_guard_rate(7), goalloc.set_guard_rate(off)) == (0, 7)
+        for wrong in (-1, 1 << 60, "5", True, 1.5):
             try: goalloc.set_guard_rate(wrong)
-            except ValueError as error: print(str(error).split(" (")[0])
-        try: goalloc.set_guard_rate("5")
-        except TypeError: print("no number")
+            except (ValueError, TypeError) as error: print(str(error).split(" (")[0])
+        assert goalloc.guard_rate() == 0
         """
-    said = "not a rate from 0\n" * 2 + "no number\n"
+    no_number = "one in so many blocks, such as 5000, None or 'off': "
+    said = "not a rate from 0\n" * 2 + "".join(f"{no_number}{wrong}\n" for wrong in ("'5'", True, 1.5))
     assert in_mode(textwrap.dedent(code)) == said
 
 

@@ -176,7 +176,7 @@ class HeapMachine(RuleBasedStateMachine):
         assert back - before.heap_released - before.heap_inuse_released == given
         assert after.heap_released == after.heap_idle
 
-    @rule(limit=st.none() | st.integers(0, 16 * MIB))
+    @rule(limit=st.none() | st.integers(1, 16 * MIB))
     def set_memory_limit(self, limit):
         self.heap.set_memory_limit(limit)
         assert self.heap.memory_limit() == limit

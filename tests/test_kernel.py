@@ -35,6 +35,14 @@ def test_the_specification(jupyter, install):
     assert (spec.parent / "logo-64x64.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize("words", [["--prefix", ""], ["--name", ""]])
+def test_an_empty_name_is_refused(python, tmp_path, words):
+    words += ["--prefix", str(tmp_path)] * ("--prefix" not in words)
+    done = python("-m", "goalloc", "kernel", "install", *words, env={"HOME": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"error: argument {words[0]}: the name is empty\n")
+
+
 def test_places(jupyter, python, tmp_path):
     home = {"HOME": str(tmp_path), "JUPYTER_DATA_DIR": str(tmp_path / "data")}
     out = python.output("-m", "goalloc", "kernel", "install", "--user", env=home)

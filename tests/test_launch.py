@@ -287,9 +287,11 @@ def test_a_path_that_ld_preload_cannot_hold(python, tmp_path):
 
     folder = tmp_path / "a folder"
     shutil.copytree(goalloc.__path__[0], folder / "goalloc")
-    result = python.run("-c", "print('fine')", env={"PYTHONPATH": str(folder)})
+    options = ["--profile", "x.pb.gz", "--stats"]
+    result = python.run(*options, "-c", "print('fine')", env={"PYTHONPATH": str(folder)})
     assert result.stdout == "fine\n"
     assert result.stderr.startswith("goalloc: warning: LD_PRELOAD cannot hold")
+    assert result.stderr.endswith("; no profile is written; there are no statistics\n")
 
 
 # ---- the pieces ---------------------------------------------------------------------------------

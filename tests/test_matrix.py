@@ -87,6 +87,23 @@ def test_differences_of_two_runs_of_a_test_file(matrix):
     assert steady["unsteady"]["a"] == ["passed", "failure or passed"]
 
 
+@pytest.mark.parametrize(
+    "before, cases, tells",
+    [
+        ({}, 2, True),
+        ({}, 1, False),
+        ({"how": "differs"}, 2, False),
+        ({"result": "failed"}, 2, False),  # which cases failed is not kept
+        ({"unsteady": {"a": ["passed", "failure or passed"]}}, 2, False),
+    ],
+)
+def test_what_stock_did_last_may_tell_enough(matrix, before, cases, tells):
+    before = {"how": "same", "result": "passed", "cases": 2, "seconds": [1.0, 2.0], **before}
+    ours = {"how": "passed", "cases": dict.fromkeys("ab"[:cases], "passed"), "seconds": 3.0}
+    told = matrix.compare.still_same(lambda *_: ours, before)
+    assert told == ({**before, "seconds": [1.0, 3.0]} if tells else None)
+
+
 def test_where_an_object_is_makes_no_other_case(matrix, tmp_path):
     report = tmp_path / "report.xml"
     cases = "".join(f'<testcase name="t (f at {at:#x})"/>' for at in (0x7F001230, 0xC000456780))

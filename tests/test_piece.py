@@ -5,6 +5,8 @@ import re
 import pytest
 from pychild import needs_replaceable
 
+import goalloc
+
 HEAD = """
 import goalloc
 goalloc.install()
@@ -201,6 +203,88 @@ assert counts == [5, 12], counts
     )
 
 
+def test_a_decorated_function_is_measured_call_by_call(in_mode):
+    """Also while it calls itself, is called by others, and raises; stacks begin with the function."""
+    in_mode(
+        HEAD
+        + """
+import threading
+p = goalloc.profile(rate=1)
+
+@p
+def load(n, deeper=0, *, fail=False):
+    "Loads."
+    kept = make(n, 5000)
+    if deeper:
+        load(n, deeper - 1)
+        inner.append(blocks())
+    if fail:
+        raise KeyError("mine")
+    return kept
+
+def blocks():
+    return p.profile.filter(function="^make$", min_size=5000).total("alloc_objects")
+
+inner = []
+assert (load.__name__, load.__doc__, load.code_profile) == ("load", "Loads.", p)
+assert len(load(7)) == blocks() == 7
+assert {s.stack[-1].function for s in p.profile.samples} == {"load"}, p.top(None)
+load(9)
+assert blocks() == 9 and p.seconds > 0
+load(2, deeper=2)
+assert inner == [2, 4] and blocks() == 6, (inner, blocks())
+try:
+    load(3, fail=True)
+except KeyError:
+    assert blocks() == 3
+t = threading.Thread(target=load, args=(5,))
+t.start(); t.join()
+assert blocks() == 5 and goalloc.profile_rate() == 524288
+
+class Store:
+    @goalloc.profile(rate=1)
+    def fill(self, n):
+        self.rows = make(n, 5000)
+
+store = Store()
+store.fill(4)
+p = Store.fill.code_profile
+assert blocks() == 4 and len(store.rows) == 4
+
+@goalloc.profile(rate=1)
+def outer():
+    with goalloc.profile(rate=1) as inside:
+        kept = make(2, 5000)
+    return inside
+
+assert outer().profile.total("alloc_space") >= 10_000
+own = goalloc.heap_profile().filter(function="^(load|Store.fill)$").filter(function="^make$", min_size=5000)
+assert own.total("alloc_objects") == 7 + 9 + 6 + 3 + 5 + 4  # the program's, though goalloc calls it
+"""
+    )
+
+
+@pytest.mark.parametrize("wrong", ["3", "list", "generator", "coroutine", "agenerator"])
+def test_what_cannot_be_measured_by_the_call_is_no_function_to_decorate(wrong):
+    def generator():
+        yield
+
+    async def coroutine(): ...
+
+    async def agenerator():
+        yield
+
+    with pytest.raises(TypeError, match="decorates functions" if wrong in ("3", "list") else "by `with"):
+        goalloc.profile()(eval(wrong))
+
+
+def test_the_decorator_has_parentheses():
+    with pytest.raises(TypeError, match=r"goalloc\.profile\(\), with parentheses"):
+
+        @goalloc.profile
+        def function(): ...
+
+
 def test_without_goalloc_in_place_it_says_so(python):
     python.output(
         "-c",
@@ -320,7 +404,7 @@ for line in ("%%goalloc --rate nonsense", "%%goalloc --view nothing", "%%goalloc
     result, told, texts, pages = cell(line + ("\\n1" if line[1] == "%" else ""))
     assert type(result.error_in_exec).__name__ == "UsageError", (line, result)
     assert goalloc.profile_rate() == rate
-for line in ("%%goalloc --top -1", "%%goalloc --top=0", "%%goalloc -o class"):
+for line in ("%%goalloc --top -1", "%%goalloc --top=few", "%%goalloc -o class"):
     assert type(cell(line + "\\n1")[0].error_in_exec).__name__ == "UsageError", line
 for code, part in (("y = 1\\nx = = 2", "line 2:\\n    x = = 2\\n"), ("x = (", "line 1:"),
                    ("await nothing", "goalloc.profile()"), ("async with a: pass", "goalloc.profile()")):

@@ -8,6 +8,7 @@ from profiledata import RATE, core_profile, large_core_profile
 
 import goalloc
 from goalloc import Frame, HeapProfile, Thread
+from goalloc.commands.summary import summary
 from goalloc.profiles import VALUES
 from goalloc.profiles.modules import go_package, module_of
 from goalloc.profiles.tables import scale_sample
@@ -96,8 +97,11 @@ def test_names_that_are_wrong_are_told(profile):
     ):
         with pytest.raises(ValueError, match="no value '(live|bytes|x)'; there are alloc_objects"):
             call()
-    with pytest.raises(ValueError, match="cannot sum by 'stack'"):
+    with pytest.raises(ValueError, match="cannot sum by 'stack'; .* module, thread, size, domain$"):
         profile.top(by="stack")
+    for call in (lambda: profile.tree(by="thread"), lambda: profile.to_collapsed(by="thread")):
+        with pytest.raises(ValueError, match="'thread'; there are function, line, file, module$"):
+            call()
     with pytest.raises(ValueError, match="cannot sort by 'name'"):
         profile.top(sort="name")
 
@@ -132,6 +136,41 @@ def test_top_is_what_a_sum_by_hand_gives(profile, by, index):
     flats = [row.flat for row in top]
     assert flats == sorted(flats, reverse=True) and sum(flats) == top.total
     assert top[len(top) - 1].sum_percent == pytest.approx(100)
+
+
+SAMPLE_KEYS = {
+    "thread": lambda s: str(s.thread),
+    "size": lambda s: f"{s.size:,} B",
+    "domain": lambda s: s.domain,
+}
+
+
+@pytest.mark.parametrize("by", SAMPLE_KEYS)
+@pytest.mark.parametrize("index", VALUES)
+def test_top_of_what_samples_have_besides_frames(profile, by, index):
+    sums = {}
+    for sample in profile.samples:
+        name = SAMPLE_KEYS[by](sample)
+        sums[name] = sums.get(name, 0) + getattr(sample, index)
+    top = profile.top(None, by=by, value=index)
+    expected = {name: (n, n) for name, n in sums.items() if n}
+    assert {row.name: (row.flat, row.cum) for row in top} == expected and expected
+    assert sum(row.flat for row in top) == top.total
+    of_functions = sum(row.flat_error**2 for row in profile.top(None, value=index))
+    assert sum(row.flat_error**2 for row in top) == pytest.approx(of_functions)
+    assert f", by {by}\n" in str(top) and f">{by}</th>" in top._repr_html_()
+
+
+def test_top_of_threads_by_name_and_of_what_is_not_known():
+    threads = [(0, ""), (7, "pool"), (8, "pool"), (9, "")]
+    rows = [(0, 64, 1, 3, thread, 1 + thread, 0, 0) for thread in range(len(threads))]
+    profile = HeapProfile._from_core(core_profile(rate=1, threads=threads, samples=rows))
+    blocks = [(row.name, row.flat) for row in profile.top(by="thread", value="inuse_objects")]
+    assert blocks == [("pool", 5), ("thread 9", 4), ("<unknown>", 1)]
+    assert [row.name for row in profile.top(by="domain")] == ["<unknown>"]
+    told = summary(profile).partition("\nthread")[2].partition("\n\n")[0]
+    names = [line.split("  ")[0] for line in told.splitlines()[1:]]
+    assert names == ["pool", "thread 9", "<unknown>"]
 
 
 def test_recursion_counts_once(profile):

@@ -70,9 +70,23 @@ def test_sums_differences_and_files_keep_the_count():
     for peak in (True, False):
         back = HeapProfile.from_pprof(q.to_pprof(peak=peak)).about
         assert (back.left_out, back.cells) == (q.about.left_out, q.about.cells)
-    hostile = p.about._replace(left_out=("x", "1" * 30, "", "", "", ""), cells=(("\n: 7: \x1b", 1 << 40),))
+    hostile = p.about._replace(left_out=(10**30, 2, 3, 4, 5, 6), cells=(("\n: 7: \x1b", 1 << 40),))
     back = HeapProfile.from_pprof(HeapProfile(p._tables, hostile).to_pprof()).about
     assert (back.left_out, back.cells) == ((), hostile.cells)
+
+
+def test_a_file_says_what_is_left_out_in_words():
+    """`go tool pprof` prints the comments of a file above each of its tables."""
+    p = HeapProfile._from_core(core_profile(), left_out=(36_691, 6_520_793, 1, 1_668, 4, 400))
+    told = (
+        "goalloc: its own is left out: 36,691 blocks and 6,520,793 bytes allocated; "
+        "1 block and 1,668 bytes in use; 4 blocks and 400 bytes at the peak"
+    )
+    data = p.to_pprof(compress=False)
+    assert told.encode() in data
+    for numbers, left_out in ((b"-36,69", (-3669, *p.about.left_out[1:])), (b"36,6 1", ())):
+        back = HeapProfile.from_pprof(data.replace(b"36,691", numbers))
+        assert back.about.left_out == left_out
 
 
 def test_cells_are_shown_by_their_number():

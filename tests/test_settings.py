@@ -3,6 +3,9 @@
 tests/c/test_settings.c and test_os_cgroup.c have the many cases; here is what a user sees of them.
 """
 
+import re
+from pathlib import Path
+
 import pytest
 from pychild import needs_replaceable
 
@@ -30,7 +33,7 @@ WARNINGS = {
         "the default is used"
     ),
     "GOALLOC_MEMORY_LIMIT": (
-        "GOALLOC_MEMORY_LIMIT is not a size such as 512MiB, cgroup or off; there is no limit"
+        "GOALLOC_MEMORY_LIMIT is not a size above 0 such as 512MiB, cgroup or off; there is no limit"
     ),
 }
 GOOD = {
@@ -47,7 +50,7 @@ GOOD = {
     "GOALLOC_PROFILE_EVERY": ["off", "0"],
     "GOALLOC_PROFILE_SIGNAL": ["off", "0"],
 }
-BAD = ["", "nonsense", "-1", "1e400", "9" * 400, "0.5 seconds", "\udcff"]
+BAD = ["nonsense", "-1", "1e400", "9" * 400, "0.5 seconds", "\udcff"]
 
 CODE = "import goalloc; print(goalloc.mode(), len(goalloc.arenas()))"
 
@@ -86,6 +89,35 @@ def test_what_makes_sense_is_taken_silently(python, name):
     for value in GOOD[name]:
         done = python.run("-c", CODE, env={name: value})
         assert (done.returncode, done.stdout, done.stderr) == (0, "launch 1\n", ""), value
+
+
+@needs_replaceable
+def test_an_empty_variable_is_as_if_it_was_not_set(python):
+    code = CODE + "\nprint(goalloc.guard_rate(), goalloc.profile_rate(), goalloc.memory_limit(), goalloc.scavenge_delay())"
+    empty = dict.fromkeys([*GOOD, "GOALLOC", "GOALLOC_NOBODY_KNOWS"], "")
+    done = python.run("-c", code, env=empty)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == python.run("-c", code).stdout
+
+
+@needs_replaceable
+def test_a_name_that_nobody_knows_is_told_in_one_line(python):
+    unknown = ["GOALLOC_GUARDS", "GOALLOC_DEBGU", "GOALLOC_", "GOALLOC_" + "X" * 5000]
+    done = python.run("-c", CODE, env={**dict.fromkeys(unknown, "1"), "GOALLOCATOR": "1"})
+    assert (done.returncode, done.stdout) == (0, "launch 1\n")
+    assert sorted(done.stderr.splitlines()) == sorted(
+        f"goalloc: warning: {name[:100]} is no variable of goalloc's" for name in unknown
+    )
+
+
+@needs_replaceable
+def test_every_variable_that_is_written_about_is_known(python):
+    top = Path(__file__).parents[1]
+    pages = [top / "README.md", *top.glob("*/README.md"), *top.glob("docs/*.md")]
+    names = {name for page in pages for name in re.findall(r"\bGOALLOC_[A-Z_]*[A-Z]\b", page.read_text())}
+    assert len(names) > 20
+    done = python.run("-c", CODE, env=dict.fromkeys(names, "off"))
+    assert (done.returncode, done.stdout) == (0, "launch 1\n") and "no variable" not in done.stderr
 
 
 @needs_replaceable

@@ -83,3 +83,26 @@ def test_a_thread_that_ends_gives_its_cache_back(in_mode):
         "print(goalloc.memstats().mcache_inuse <= 2 * before)\n"
     )
     assert in_mode(code) == "True\n"
+
+
+def test_a_fork_waits_for_what_another_thread_loads(in_mode):
+    """Its child would wait for that thread for ever, as it does for other modules."""
+    code = (
+        "import os, signal, sys, threading, time, warnings, goalloc\n"
+        "warnings.simplefilter('ignore')\n"  # of a fork among threads
+        "begun = threading.Event()\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.startswith('goalloc.'): begun.set(); time.sleep(0.2)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "thread = threading.Thread(target=goalloc.__getattr__, args=('memory_bill',))\n"
+        "thread.start()\n"
+        "begun.wait()\n"
+        "if (pid := os.fork()) == 0:\n"
+        "    signal.alarm(60)\n"
+        "    goalloc.memory_bill\n"
+        "    os._exit(0)\n"
+        "thread.join()\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    assert in_mode(code) == "0\n"

@@ -60,7 +60,8 @@ def test_classes_are_counted(scattered):
         assert c.sparse == sum(s.alloc_count * 4 < s.nelems for s in spans)
         assert sum(c.fullness) == c.spans
         needed = -(-k.live // spans[0].nelems)
-        assert c.packable_bytes == (k.spans - needed) * k.span_bytes
+        needless = sum(s.alloc_count > 0 for s in spans) - needed
+        assert c.packable_bytes == needless * spans[0].nelems * c.elem_size
         assert c.held_bytes == sum(s.nelems * s.elem_size - s.alloc_count * s.elem_size
                                    for s in spans if s.alloc_count)  # fmt: skip
     assert f.held_bytes == sum(c.held_bytes for c in f.classes) > 0
@@ -85,6 +86,20 @@ def test_a_full_span_holds_nothing(heap):
         heap.malloc(64)
     (c,) = heap.snapshot().fragmentation().classes
     assert (c.held_bytes, c.packable_bytes, c.sparse, c.fullness[10]) == (0, 0, 0, 3)
+
+
+@pytest.mark.parametrize("survivors, packable", [((5, 0), 0), ((3, 3), 6), ((6, 6), 0), ((1, 6), 0)])
+def test_packing_frees_no_more_than_is_held(heap, survivors, packable):
+    """A span without a live block needs no packing, and the tail behind the slots is no free slot."""
+    size, nelems = 9472, 6
+    spans = [[heap.malloc(size) for _ in range(nelems)] for _ in survivors]
+    for blocks, kept in zip(spans, survivors):
+        for p in blocks[kept:]:
+            heap.free(p)
+    (c,) = heap.snapshot().fragmentation().classes
+    assert (c.spans, c.live_bytes) == (2, sum(survivors) * size)  # the central keeps an empty one
+    assert c.held_bytes == sum(nelems - n for n in survivors if n) * size
+    assert c.packable_bytes == packable * size <= c.held_bytes
 
 
 def test_nothing_is_fragmented(heap):
@@ -209,6 +224,15 @@ def test_many_sites_are_bounded(heap, monkeypatch):
     assert len(f.sites) == 200
     assert len(tables(parsed(f._repr_html_()))[1]) == 13
     assert "All 200 call sites" in str(f)
+
+
+def test_what_is_one_is_told_as_one(heap):
+    block = heap.malloc(64)
+    f = fragmentation_of(heap.snapshot(), profile_of({block: (0, 64)}))
+    assert "\n1 call site: " in str(f) and " from 1 live sample (" in str(f)
+    assert repr(f).endswith(" bytes held, 1 class, 1 call site)")
+    none = fragmentation_of(heap.snapshot(), profile_of({}))
+    assert str(none).endswith("is not known: the heap profile has no live samples.")
 
 
 def test_a_name_that_no_text_can_hold():

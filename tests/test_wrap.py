@@ -79,6 +79,25 @@ def test_counts_are_exact(wrapped, domain, malloc):
     assert wrapped(code, env={"PYTHONMALLOC": malloc}) == "ok\n"
 
 
+@pytest.mark.parametrize("outer, mode", [([], "wrap"), (["-X", "dev"], None)])
+def test_the_counts_are_of_the_program(python, outer, mode):
+    """What goalloc needs to tell them is there before they begin, and telling them adds little."""
+    code = textwrap.dedent(
+        f"""
+        import goalloc, sys
+        assert goalloc.install({mode!r}) == "wrap"
+        first = goalloc.memstats()
+        modules = set(sys.modules)
+        second = goalloc.memstats()
+        goalloc.class_stats(), str(second)
+        assert set(sys.modules) == modules, set(sys.modules) - modules
+        assert first.mallocs < 1000, first
+        assert second.mallocs - first.mallocs < 1000, (first, second)
+        """
+    )
+    python.output(*outer, "-c", code)
+
+
 def test_what_cannot_be_known_is_none(wrapped):
     code = textwrap.dedent(
         """
@@ -350,6 +369,27 @@ def test_every_order_of_install_and_other_tools(python, saver, malloc, length):
     program = PROGRAMS / "tools_in_order.py"
     done = python.output(program, length, saver, env={"PYTHONMALLOC": malloc})
     assert int(done) == 6**length
+
+
+@needs_replaceable
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="one GIL for all before 3.12")
+def test_an_interpreter_that_came_unannounced_is_told_of(python, saver):
+    code = textwrap.dedent(
+        f"""
+        import ctypes, sys; sys.path.insert(0, {str(PROGRAMS)!r})
+        import goalloc, interps
+        goalloc.install("import")
+        ctypes.PyDLL({str(saver)!r}).saver_keep_raw()
+        interpreter = interps.create("isolated")
+        interps.run(interpreter, "kept = [str(k) for k in range(2000)]")
+        interps.destroy(interpreter)
+        try: goalloc.check()
+        except goalloc.HeapError as error: print("unannounced" in str(error))
+        """
+    )
+    done = python("-c", code)
+    assert done.stdout == "True\n", done
+    assert done.stderr.count("goalloc: warning: an interpreter came whose memory") == 1
 
 
 @needs_replaceable

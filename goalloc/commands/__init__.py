@@ -19,6 +19,15 @@ class CommandError(Exception):
         self.status = status
 
 
+def need_core() -> None:
+    """Before what uses the core: files of profiles are read without it."""
+    from ..unbuilt import reason
+
+    why_not = reason()
+    if why_not is not None:
+        raise CommandError(why_not, status=2)
+
+
 def add_command(
     commands: _Subparsers,
     name: str,

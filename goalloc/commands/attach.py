@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from . import CommandError, add_command
+from . import CommandError, add_command, need_core
 from .progress import progress
 
 TYPE_CHECKING = False
@@ -74,6 +74,7 @@ def add(commands: _Subparsers) -> None:
 
 
 def attach(args: argparse.Namespace) -> int:
+    need_core()
     order = _order(args)
     if sys.version_info < _NEEDED:
         raise CommandError(
@@ -96,7 +97,7 @@ def address(text: str) -> tuple[str, int]:
 
 def _order(args: argparse.Namespace) -> dict[str, Any]:
     """What the process is to do, as literals."""
-    from .._core import parse_bytes
+    from ..arguments import sample_rate
     from ..autoprofile import parse_every, parse_signal
 
     if args.profile is None and (args.every or args.signal):
@@ -108,7 +109,7 @@ def _order(args: argparse.Namespace) -> dict[str, Any]:
             "every": args.every and parse_every(args.every),
             "signal": args.signal and parse_signal(args.signal),
             "serve": address(args.serve) if args.serve else None,
-            "rate": None if args.rate is None else parse_bytes(args.rate),
+            "rate": None if args.rate is None else sample_rate(args.rate),
         }
     except ValueError as error:
         args.error(str(error))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import CommandError, add_command
+from . import CommandError, add_command, need_core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def enabled_in() -> str | None:
 
 
 def enable(args: argparse.Namespace) -> int:
+    need_core()
     folder = _folder(args)
     for name, text in files().items():
         path = os.path.join(folder, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import add_command
+from . import add_command, need_core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +19,12 @@ def add(commands: _Subparsers) -> None:
         commands,
         "doctor",
         doctor,
-        "say which modes work in this interpreter, why not, and what it is about",
+        "say which modes work in this interpreter, and of the others why not",
     )
 
 
 def classes(args: argparse.Namespace) -> int:
+    need_core()
     from ..display.sizetable import sizes_text
     from ..sizes import size_classes
 
@@ -32,12 +33,13 @@ def classes(args: argparse.Namespace) -> int:
 
 
 def doctor(args: argparse.Namespace) -> int:
-    from ..doctor import circumstances, diagnose, unbuilt
+    from ..doctor import circumstances, diagnose
+    from ..unbuilt import reason
     from .enable import enabled_in
 
     version = sys.version.split()[0]
     print(f"goalloc in {sys.implementation.name} {version} ({sys.executable})")
-    nothing = unbuilt()
+    nothing = reason()
     if nothing is not None:
         print(f"nothing works: {nothing}")
         return 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from . import CommandError, add_command
+from . import CommandError, add_command, need_core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,10 +36,19 @@ def add(commands: _Subparsers) -> None:
     where = install.add_mutually_exclusive_group()
     where.add_argument("--user", action="store_true", help="for this user (the default)")
     where.add_argument("--sys-prefix", action="store_true", help="in this virtual environment")
-    where.add_argument("--prefix", metavar="FOLDER", help="below FOLDER/share/jupyter/kernels")
-    install.add_argument("--name", default=_NAME, help="folder name (default: %(default)s)")
+    where.add_argument("--prefix", type=_name, metavar="FOLDER", help="below FOLDER/share/jupyter/kernels")
+    install.add_argument("--name", type=_name, default=_NAME, help="folder name (default: %(default)s)")
     install.add_argument("--display-name", metavar="TEXT", help="what Jupyter calls it")
     install.add_argument("--rate", metavar="BYTES", help="rate of its heap profile, such as 64KiB")
+
+
+def _name(text: str) -> str:
+    """Jupyter takes an empty one for none, and would install somewhere else."""
+    if not text:
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError("the name is empty")
+    return text
 
 
 def _nothing(args: argparse.Namespace) -> int:
@@ -67,6 +76,7 @@ def install_kernel(args: argparse.Namespace) -> int:
 
     from .run import settings
 
+    need_core()
     try:
         settings({} if args.rate is None else {"--rate": args.rate})
     except ValueError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from ..arguments import rows_of_text
 from . import CommandError, add_command
 from .progress import progress
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ..profiles.profile import HeapProfile
     from . import _Subparsers
 
-_BY = ("function", "line", "file", "module")
 _BAD_FILE = 2
 
 
@@ -40,7 +40,7 @@ def _add(
     help: str,
     files: str = "many",
 ) -> None:
-    from ..profiles.records import VALUES
+    from ..profiles.records import BY_FRAMES, BY_SAMPLES, VALUES
 
     parser = add_command(commands, name, action, help)
     if files == "two":
@@ -59,13 +59,13 @@ def _add(
             help=f"one of {', '.join(VALUES)} (default: %(default)s)",
         )  # fmt: skip
     if name in ("top", "diff"):
-        parser.add_argument("-n", type=_count, default=20, help="rows (default: %(default)s)")
-        _add_by(parser)
+        parser.add_argument("-n", type=rows_of_text, default=20, help="rows (default: %(default)s)")
+        _add_by(parser, BY_FRAMES + BY_SAMPLES)
         parser.add_argument(
             "--cum", action="store_true", help="sort by what a row and all that it called did"
         )
     if name == "tree":
-        _add_by(parser)
+        _add_by(parser, BY_FRAMES)
     if name in ("top", "diff", "tree", "flamegraph"):
         parser.add_argument(
             "--no-fold", action="store_false", dest="fold",
@@ -84,18 +84,10 @@ def _add(
         )
 
 
-def _add_by(parser: argparse.ArgumentParser) -> None:
+def _add_by(parser: argparse.ArgumentParser, choices: Sequence[str]) -> None:
     parser.add_argument(
-        "--by", choices=_BY, default="function", help="what a row is (default: %(default)s)"
+        "--by", choices=choices, default="function", help="what a row is (default: %(default)s)"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        from argparse import ArgumentTypeError
-
-        raise ArgumentTypeError(f"not a number of rows: {text!r}")
-    return int(text)
 
 
 def _read(path: str) -> HeapProfile:
@@ -153,7 +145,7 @@ def _checked(profile: HeapProfile, value: str) -> None:
 def _output(args: argparse.Namespace, ending: str) -> str:
     """Where to write: heap.pb.gz becomes heap.html in the current folder."""
     if args.output is not None:
-        _check_output(str(args.output))
+        _check_output(str(args.output), args.files)
         return str(args.output)
     name = os.path.basename(str(args.files[0]))
     if name == "-":
@@ -162,22 +154,38 @@ def _output(args: argparse.Namespace, ending: str) -> str:
         if name.endswith(known):
             name = name[: -len(known)]
             break
-    return name + ending
+    path = name.removesuffix(ending.removesuffix(".pb.gz")) + ending  # heap.go.pb.gz has been converted
+    _check_not_read(path, args.files)
+    return path
 
 
-def _check_output(path: str) -> None:
-    """Before the work: whether a file can be there at all."""
+def _check_output(path: str, inputs: Sequence[str]) -> None:
+    """Before the work: whether a file can be there at all, and is none of those that are read."""
     from ..profiles.files import check_place
 
     if path == "-":
         return
+    if not path:
+        raise CommandError("the name of a file is empty", _BAD_FILE)
+    _check_not_read(path, inputs)
     in_a_folder = os.path.basename(path) and os.path.isdir(os.path.dirname(path) or ".")
     if not os.path.isdir(path) and not in_a_folder:
-        raise CommandError(f"{path!r}: No such file or directory", _BAD_FILE)
+        raise CommandError(f"{path}: No such file or directory", _BAD_FILE)
     try:
         check_place(path)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}", _BAD_FILE) from None
+
+
+def _check_not_read(path: str, inputs: Sequence[str]) -> None:
+    """By whatever name: a profile would be gone."""
+    for name in inputs:
+        try:
+            same = os.path.samestat(os.stat(path), os.stat(0 if name == "-" else name))
+        except (OSError, ValueError):  # one is not there: who reads or writes it says so
+            continue
+        if same and os.path.isfile(path):
+            raise CommandError(f"{path} is read here, and would be lost: name another file to write", _BAD_FILE)
 
 
 def _save(path: str, content: str | bytes) -> None:
@@ -245,7 +253,7 @@ def diff(args: argparse.Namespace) -> int:
     if args.output is not None:
         if args.output == "-":
             args.error("--flamegraph: standard output has the table; give a file")
-        _check_output(args.output)
+        _check_output(args.output, [args.base, *args.files])
     base, profile = _read(args.base), _read(args.files[0])
     with progress("comparing"):
         change = profile.diff(base)

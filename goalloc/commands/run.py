@@ -4,6 +4,8 @@ takes to start.  Whatever is not well formed is left to argparse, for its messag
 
 from __future__ import annotations
 
+from . import need_core
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
@@ -70,17 +72,17 @@ def settings(options: dict[str, str]) -> dict[str, str]:
     Raises ValueError or OSError with a message for the user.
     """
     extra = {}
-    rate = options.get("--rate")
-    if rate is not None:
-        from .._core import parse_bytes
+    given = options.get("--rate")
+    if given is not None:
+        from ..arguments import sample_rate
 
         try:
-            off = rate == "off" or not parse_bytes(rate)
-        except ValueError:
-            raise ValueError(f"--rate: not a number of bytes such as 64KiB: {rate!r}") from None
+            off = not sample_rate(given)
+        except ValueError as error:
+            raise ValueError(f"--rate: {error}") from None
         if off and "--profile" in options:
-            raise ValueError(f"--rate {rate} turns the profile off, and --profile asks for one")
-        extra["GOALLOC_PROFILE_RATE"] = rate
+            raise ValueError(f"--rate {given} turns the profile off, and --profile asks for one")
+        extra["GOALLOC_PROFILE_RATE"] = given
     if "--profile" in options:
         from ..autoprofile import environment
 
@@ -95,9 +97,11 @@ def settings(options: dict[str, str]) -> dict[str, str]:
 
 
 def become(options: dict[str, str], target: list[str]) -> NoReturn:
-    """Becomes the program; raises as settings() does."""
-    from ..launch import run
+    """Becomes the program; raises as settings() does, and CommandError where nothing is built."""
+    from ..launch import preload_path, run
 
+    if preload_path() is None:  # the core lies beside it; to import that would cost each run
+        need_core()
     run(
         target,
         stats="--stats" in options,

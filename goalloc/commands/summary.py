@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ..display.text import human, table
+from ..profiles.groups import group_samples
 from ..profiles.values import sampled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ..profiles.profile import HeapProfile
-    from ..profiles.records import Sample
 
 _KINDS = {"inuse": "in use", "alloc": "allocated", "peak": "at the peak", "temporary": "temporary"}
 _MOST_ROWS = 10
@@ -32,10 +32,10 @@ def summary(profile: HeapProfile) -> str:
         ),
     ]
     if any(sample.domain for sample in profile.samples):
-        parts.append(_by(profile, "domain", lambda sample: sample.domain))
+        parts.append(_sums(profile, "domain", "domain"))
     if any(sample.thread.id or sample.thread.name for sample in profile.samples):
-        parts.append(_by(profile, "thread", lambda sample: str(sample.thread)))
-    parts.append(_by(profile, "bytes of a block", lambda sample: f"{sample.size:,}"))
+        parts.append(_sums(profile, "thread", "thread"))
+    parts.append(_sums(profile, "size", "bytes of a block"))
     return "\n\n".join(parts)
 
 
@@ -49,19 +49,19 @@ def _heading(profile: HeapProfile) -> Iterator[str]:
         when = datetime.fromtimestamp(about.time_ns / 1e9)
         yield f"taken    {when.isoformat(' ', 'seconds')}"
     yield f"numbers  {sampled(about.rate, about.mixed_rates)}"
-    yield f"samples  {len(profile):,}"
+    yield f"entries  {len(profile):,}, of a stack, size, domain and thread each"
     yield from profile.warnings()
 
 
-def _by(profile: HeapProfile, heading: str, key: Callable[[Sample], str]) -> str:
-    """In use and allocated by a key; those with the most in use come first."""
-    sums: dict[str, list[int]] = {}
-    for sample in profile.samples:
-        row = sums.setdefault(key(sample), [0, 0, 0])
-        row[0] += sample.inuse_objects
-        row[1] += sample.inuse_space
-        row[2] += sample.alloc_space
-    rows = sorted(sums.items(), key=lambda item: (-abs(item[1][1]), -abs(item[1][2]), item[0]))
+def _sums(profile: HeapProfile, by: str, heading: str) -> str:
+    """In use and allocated; those with the most in use come first."""
+    of_sample, names = group_samples(profile, by)
+    sums = [[0, 0, 0] for _ in names]
+    values = map(profile.values, ("inuse_objects", "inuse_space", "alloc_space"))
+    for group, *amounts in zip(of_sample, *values):
+        sums[group] = [a + b for a, b in zip(sums[group], amounts)]
+    shown = (name.removesuffix(" B") for name in names) if by == "size" else names
+    rows = sorted(zip(shown, sums), key=lambda row: (-abs(row[1][1]), -abs(row[1][2]), row[0]))
     text = table(
         (heading, "blocks in use", "bytes in use", "allocated"),
         [

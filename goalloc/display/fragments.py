@@ -7,7 +7,7 @@ from html import escape
 from . import svg
 from .cells import cell_numbers, shown_file
 from .shading import group_of
-from .text import human, table
+from .text import counted, human, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,9 +79,13 @@ def _rest(f: Fragmentation) -> str:
     """What the shown sites leave, or why there are none."""
     if f.sites is None:
         return "Which code holds it is not known: the heap profile is off (set_profile_rate)."
+    if not f.sites:
+        return "Which code holds it is not known: the heap profile has no live samples."
     known = sum(s.held_bytes for s in f.sites)
     samples = sum(s.samples for s in f.sites)
-    text = f"All {len(f.sites):,} call sites: {human(known)}, estimated from {samples:,} live samples"
+    text = "All " if len(f.sites) > 1 else ""
+    text += f"{counted(len(f.sites), 'call site')}: {human(known)}"
+    text += f", estimated from {counted(samples, 'live sample')}"
     if samples < _ROUGH:
         text += " (so few make a rough estimate)"
     if known < f.held_bytes:
@@ -95,7 +99,7 @@ def fragmentation_text(f: Fragmentation) -> str:
     rows = [(*_class_cells(c), _sparkline(c.fullness)) for c in f.classes[:_MOST]]
     parts = [_summary(f), "", table((*_CLASSES, "0 - full"), rows, left=1)]
     if len(f.classes) > _MOST:
-        parts.append(f"... {len(f.classes) - _MOST} more classes")
+        parts.append(f"... {counted(len(f.classes) - _MOST, 'more class', 'more classes')}")
     sites = _shown_sites(f)
     if sites:
         parts += ["", _sites_text(sites)]
@@ -129,7 +133,8 @@ def fragmentation_html(f: Fragmentation) -> str:
     parts.append(svg.grid((*_CLASSES, "spans, empty to full", ""), rows, left=(0, 6, 7)))
     parts.append(svg.key([("c3", "holds"), ("cr", "given back inside its spans")]))
     if len(f.classes) > _MOST:
-        parts.append(svg.note(f"{len(f.classes) - _MOST} more classes hold less"))
+        more = counted(len(f.classes) - _MOST, "more class holds", "more classes hold")
+        parts.append(svg.note(f"{more} less"))
     sites = _shown_sites(f)
     if sites:
         parts += [svg.heading("Whose survivors hold it"), _site_grid(sites)]
@@ -162,7 +167,7 @@ def _site_grid(sites: Sequence[CallSite]) -> str:
     for s in sites:
         stack = "\n".join(_where(frame) for frame in s.stack[:_FRAMES])
         if len(s.stack) > _FRAMES:
-            stack += f"\n... {len(s.stack) - _FRAMES} more frames"
+            stack += f"\n... {counted(len(s.stack) - _FRAMES, 'more frame')}"
         name = f'<span title="{escape(stack)}">{escape(_where(s[:3]))}</span>{escape(_caller(s))}'
         bar = svg.bar([("c3", s.held_bytes, f"{s.held_bytes:,} bytes held")], most, 160)
         held, *others = map(escape, _site_cells(s))

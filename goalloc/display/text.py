@@ -18,6 +18,11 @@ def human(n: int, sign: bool = False) -> str:
     return f"{n:{plus}d} B"
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """'1 class', '1,234 classes'; many is one with an s unless it is given."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int = 0) -> str:
     """Columns wide enough for what is in them: the first `left` ones flush left, others right."""
     lines = [list(headings), *(list(row) for row in rows)]

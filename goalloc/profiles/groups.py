@@ -1,19 +1,19 @@
-"""What the frames of a profile are summed by: functions, lines, files or modules."""
+"""What a profile is summed by: its frames by function, line, file or module, or its samples by thread,
+size or domain."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from .records import BY_FRAMES, BY_SAMPLES, DOMAINS, UNKNOWN
 from .values import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
     from .profile import HeapProfile
     from .records import Frame
-
-BY = ("function", "line", "file", "module")
 
 
 class Groups(NamedTuple):
@@ -42,8 +42,8 @@ def _name(frame: Frame, file: str, by: str) -> str:
 
 
 def group(profile: HeapProfile, by: str) -> Groups:
-    if by not in BY:
-        raise ValueError(f"cannot sum by {by!r}; there are {', '.join(BY)}")
+    if by not in BY_FRAMES:
+        raise ValueError(f"cannot sum by {by!r}; there are {', '.join(BY_FRAMES)}")
     found: dict[Hashable, int] = {}
     groups = Groups([], [], [], [])
     for frame, file in zip(profile._frames(), profile._shown_files()):
@@ -58,3 +58,25 @@ def group(profile: HeapProfile, by: str) -> Groups:
             groups.files.append(file)
         groups.of_location.append(number)
     return groups
+
+
+def group_samples(profile: HeapProfile, by: str) -> tuple[list[int], list[str]]:
+    """The group of each sample, and the names of the groups.
+
+    Threads with one name are one group, as those of a pool's workers in several processes are.
+    """
+    if by not in BY_SAMPLES:
+        raise ValueError(f"cannot sum by {by!r}; there are {', '.join(BY_FRAMES + BY_SAMPLES)}")
+    tables = profile._tables
+    _, sizes, domains, threads = tables.keys
+    names: Iterable[str]
+    if by == "thread":
+        shown = [printable(str(thread)) for thread in tables.threads]
+        names = map(shown.__getitem__, threads)
+    elif by == "size":
+        names = (f"{size:,} B" if size else UNKNOWN for size in sizes)
+    else:
+        names = (DOMAINS[domain] or UNKNOWN for domain in domains)
+    found: dict[str, int] = {}
+    of_sample = [found.setdefault(name, len(found)) for name in names]
+    return of_sample, list(found)

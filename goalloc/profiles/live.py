@@ -6,7 +6,7 @@ import os
 import sys
 
 from .. import _core
-from ..arguments import whole_number, yes_or_no
+from ..arguments import sample_rate, yes_or_no
 from ..display.cells import cell_numbers
 from .modules import loaded_modules
 from .notes import OFF
@@ -93,16 +93,7 @@ def set_profile_rate(nbytes: SupportsIndex | str | None) -> int:
     nbytes   bytes, or a size such as "64KiB"; 1 samples every block; 0, None or "off" none
     GOALLOC_PROFILE_RATE sets it from the start.  Samples of before keep the weight that they have.
     """
-    if nbytes is None or isinstance(nbytes, str) and nbytes == "off":
-        nbytes = 0
-    return _core.set_profile_rate(rate_of(nbytes))
-
-
-def rate_of(nbytes: SupportsIndex | str) -> int:
-    """A rate as it may be given; whether it is in range the core says."""
-    if isinstance(nbytes, str):
-        return _core.parse_bytes(nbytes)
-    return whole_number(nbytes, "a rate in bytes, such as 65536 or '64KiB'")
+    return _core.set_profile_rate(sample_rate(nbytes))
 
 
 def reset_peak() -> None:

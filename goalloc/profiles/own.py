@@ -1,7 +1,8 @@
 """What goalloc itself allocates.  Reading a profile makes one, and that is not the program's.
 
 A sample is goalloc's own if code of goalloc led to it more directly than code of the program: the
-innermost frame of goalloc's in its stack is not the one that runs a cell of a notebook.
+innermost frame of goalloc's in its stack is not one that runs a cell of a notebook, or a function that
+is measured.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 # Frames that run code of others: (name, end of file).
-_RUNS_OTHERS = (("_run", "/notebook.py"),)
+_RUNS_OTHERS = (
+    ("_run", "/notebook.py"),
+    ("CodeProfile.__call__.<locals>.measured", "/profiles/piece.py"),
+)
 
 
 def take_own(raw: dict[str, Any]) -> tuple[int, ...]:

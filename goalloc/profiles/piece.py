@@ -1,4 +1,4 @@
-"""What one piece of code did to the heap: `with goalloc.profile() as p:`."""
+"""What one piece of code did to the heap: `with goalloc.profile() as p:`, or `@p` on a function."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from array import array
 from time import perf_counter
 
 from .. import _core
+from ..arguments import sample_rate
 from ..display.text import human
 from ..errors import InstallError
-from .live import rate_of
 from .measuring import Measurement
 from .profile import HeapProfile
 from .tables import Builder, Tables
@@ -17,16 +17,19 @@ from .values import sampled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
-    from typing import Any, Literal, Self, SupportsIndex, TypeAlias
+    from typing import Any, Literal, ParamSpec, Self, SupportsIndex, TypeAlias, TypeVar
 
     from pandas import DataFrame as _DataFrame
 
     from .flamegraph import FlameGraph
-    from .profile import _By
+    from .profile import _By, _TopBy
     from .top import Top
     from .tree import Tree
 
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
     _View: TypeAlias = Literal["all", "top", "tree", "flame", "none"]
 
 #: Mean bytes between samples while a piece of code is measured, unless told otherwise.
@@ -36,7 +39,7 @@ VIEWS = ("all", "top", "tree", "flame", "none")
 
 
 class CodeProfile:
-    """A context manager; after the block it tells what was done in it, by all threads.
+    """A context manager, and a decorator; after the block it tells what was done in it, by all threads.
 
     .profile       HeapProfile: alloc_* is what was allocated, inuse_* what of it is alive at the end,
                    temporary_* what is not, peak_* what was in use when the process held the most
@@ -47,10 +50,13 @@ class CodeProfile:
     the profile.  What waits for the garbage collector is alive.  All of it is estimated from samples
     unless the rate is 1.  Blocks may be in each other and in several threads: each is told what
     happened while it ran, at the finest of their rates.
+
+    On a function, `@p` measures each call, also one in another and in several threads; p, which is
+    function.code_profile too, then tells of the call that ended last.
     """
 
     def __init__(self, rate: SupportsIndex | str = RATE) -> None:
-        self.rate = rate_of(rate)
+        self.rate = sample_rate(rate)
         if not 1 <= self.rate <= _MOST:
             raise ValueError(f"a rate from 1 to {_MOST} bytes: {rate!r}")
         self.seconds = 0.0
@@ -94,6 +100,26 @@ class CodeProfile:
     ) -> None:
         self.stop()
 
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """The function, of which each call is measured.  TypeError for what runs after its call."""
+        from functools import wraps
+
+        _need_function(function)
+
+        @wraps(function)
+        def measured(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            piece = CodeProfile(self.rate)
+            piece.start(sys._getframe(), with_caller=False)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                piece.stop()
+                self.seconds, self.freed_space = piece.seconds, piece.freed_space
+                self._profile = piece._profile
+
+        setattr(measured, "code_profile", self)
+        return measured
+
     @property
     def profile(self) -> HeapProfile:
         if self._profile is None:
@@ -103,7 +129,7 @@ class CodeProfile:
     def top(
         self,
         n: int | None = 20,
-        by: _By = "function",
+        by: _TopBy = "function",
         value: str = "alloc_space",
         *,
         fold: bool = True,
@@ -192,10 +218,27 @@ _KINDS = (
 def profile(rate: SupportsIndex | str = RATE) -> CodeProfile:
     """A context manager that profiles the code in its block, in all threads; see CodeProfile.
 
+    As a decorator, `@profile()`, it profiles each call of a function.
+
     rate   mean bytes between samples meanwhile; "64KiB" and the like do; 1: each block, exact and slow
     InstallError where goalloc serves no blocks.
     """
+    if callable(rate):
+        raise TypeError("the decorator is goalloc.profile(), with parentheses")
     return CodeProfile(rate)
+
+
+def _need_function(function: Any) -> None:
+    import inspect
+
+    if not callable(function) or isinstance(function, type):
+        raise TypeError(f"a CodeProfile decorates functions: {function!r}")
+    later = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    if any(runs_later(function) for runs_later in later):
+        raise TypeError(
+            f"{function!r} runs when its call has ended, as generators and coroutines do: "
+            "measure what is in it, by `with goalloc.profile() as p:`"
+        )
 
 
 def _names(frame: FrameType | None) -> list[tuple[str, str]]:

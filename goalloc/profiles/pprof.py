@@ -12,6 +12,7 @@ people already.
 
 from __future__ import annotations
 
+from ..display.text import counted
 from .records import DOMAINS
 from .tables import COUNTS
 
@@ -27,7 +28,7 @@ COMMENT_DROPPED = "goalloc: dropped samples: "
 COMMENT_TRUNCATED = "goalloc: truncated stacks: "
 COMMENT_DIFF = "goalloc: difference"
 COMMENT_NOTE = "goalloc: note: "
-COMMENT_LEFT_OUT = "goalloc: left out: "
+COMMENT_LEFT_OUT = "goalloc: its own is left out: "
 COMMENT_CELL = "goalloc: cell "
 COMMENT_MIXED = "goalloc: mixed rates"
 
@@ -174,9 +175,18 @@ def _comments(profile: HeapProfile) -> list[str]:
     if about.note:
         said.append(f"{COMMENT_NOTE}{about.note}")
     if about.left_out:
-        said.append(COMMENT_LEFT_OUT + " ".join(map(str, about.left_out)))
+        said.append(COMMENT_LEFT_OUT + _told(about.left_out))
     said += [f"{COMMENT_CELL}{number}: {filename}" for filename, number in about.cells]
     return said
+
+
+def _told(left_out: Sequence[int]) -> str:
+    """Sums in the order of COUNTS as a sentence, of which only the numbers are read back."""
+    kinds = ("allocated", "in use", "at the peak")
+    return "; ".join(
+        f"{counted(blocks, 'block')} and {counted(nbytes, 'byte')} {kind}"
+        for blocks, nbytes, kind in zip(left_out[::2], left_out[1::2], kinds)
+    )
 
 
 def encode(

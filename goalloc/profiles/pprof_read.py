@@ -357,10 +357,11 @@ class _Decoder:
 
 def _left_out(comments: list[str]) -> tuple[int, ...]:
     for comment in comments:
-        numbers = comment.removeprefix(COMMENT_LEFT_OUT).split()
-        if comment.startswith(COMMENT_LEFT_OUT) and len(numbers) == len(COUNTS):
-            if all(_is_number(number) for number in numbers):
-                return tuple(map(int, numbers))
+        if comment.startswith(COMMENT_LEFT_OUT):
+            words = comment.removeprefix(COMMENT_LEFT_OUT).replace(",", "").split()
+            numbers = tuple(int(word) for word in words if _is_number(word))
+            if len(numbers) == len(COUNTS):
+                return numbers
     return ()
 
 

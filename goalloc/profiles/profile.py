@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import os
     import re
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, Literal, NoReturn, TypeAlias
+    from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 
     from pandas import DataFrame as _DataFrame
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from .tree import Tree
 
     _By: TypeAlias = Literal["function", "line", "file", "module"]
+    _TopBy: TypeAlias = _By | Literal["thread", "size", "domain"]
     _Pattern: TypeAlias = str | re.Pattern[str]
+    _N = TypeVar("_N", int, float)
 
 
 class About(Record, AboutFields):
@@ -179,36 +181,39 @@ class HeapProfile:
 
     def _by_stack(self, value: str) -> list[int]:
         """That value of each stack of the tables."""
-        sums = [0] * len(self._tables.stacks)
-        for stack, amount in zip(self._tables.keys[0], self.values(value)):
+        return self._stack_sums(self.values(value))
+
+    def _stack_sums(self, amounts: Sequence[_N]) -> list[_N]:
+        """Of each stack of the tables, from what each sample has."""
+        sums: list[_N] = [0] * len(self._tables.stacks)
+        for stack, amount in zip(self._tables.keys[0], amounts):
             sums[stack] += amount
         return sums
 
     def _variances(self, value: str) -> list[float] | None:
-        """Of that value of each stack; None where the rates of the samples are not known."""
+        """Of that value of each sample; None where the rates of the samples are not known."""
         if self.about.mixed_rates or self.rate == 0:
             return None
         kind, _, unit = value.partition("_")
         objects, space = (self.values(f"{kind}_{unit}") for unit in ("objects", "space"))
-        variances = [0.0] * len(self._tables.stacks)
-        for stack, n, nbytes in zip(self._tables.keys[0], objects, space):
-            variances[stack] += variance(n, nbytes, self.rate, unit == "space")
-        return variances
+        of_bytes = unit == "space"
+        return [variance(n, nbytes, self.rate, of_bytes) for n, nbytes in zip(objects, space)]
 
     def top(
         self,
         n: int | None = 20,
-        by: _By = "function",
+        by: _TopBy = "function",
         value: str = "inuse_space",
         sort: Literal["flat", "cum"] = "flat",
         *,
         fold: bool = True,
     ) -> Top:
-        """The n functions (lines, files, modules) with the most; None: all of them.
+        """The n functions (lines, files, modules, threads, sizes, domains) with the most; None: all.
 
         flat is what they allocated themselves, cum what they and whatever they called did; one that
         called itself counts once for a stack.  sum % runs down the flat ones, as in pprof.  Shown with
-        ~ is what rests on very few samples (TopRow.flat_is_rough).
+        ~ is what rests on very few samples (TopRow.flat_is_rough).  A thread, a size of blocks ("64 B")
+        and a domain call nothing: flat and cum are the same.
 
         fold: without what imports modules, starts programs and runs cells and has allocated nothing
         itself; how many rows are not shown counts these too

@@ -16,8 +16,15 @@ VALUES = (
     "temporary_space",
 )
 
+#: What tables sum by: the frames of the stacks, or what a sample has besides.
+BY_FRAMES = ("function", "line", "file", "module")
+BY_SAMPLES = ("thread", "size", "domain")
+
 #: Names of the domains by their number in C; "" is that of a profile of another program.
 DOMAINS = ("raw", "mem", "obj", "")
+
+#: What is shown for a thread, a size or a domain that a profile does not tell.
+UNKNOWN = "<unknown>"
 
 
 class Frame(Record, FrameFields):
@@ -39,12 +46,12 @@ class Thread(Record, ThreadFields):
 
     The name is "" where a thread ended before a profile was read, if the system had none for it:
     Python tells it from 3.14 on.
-   """
+    """
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        return self.name or f"thread {self.id}"
+        return self.name or (f"thread {self.id}" if self.id else UNKNOWN)
 
 
 class Sample(Record, SampleFields):

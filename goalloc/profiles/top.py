@@ -1,4 +1,4 @@
-"""The functions, lines, files or modules with the most: pprof's top."""
+"""The functions, lines, files or modules with the most: pprof's top; or threads, sizes, domains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ..arguments import rows as rows_wanted
 from ..display import svg
 from ..display.text import table
 from .folding import machinery
-from .groups import group
+from .groups import group, group_samples
+from .records import BY_FRAMES
 from .values import described, sampled, shown
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame as _DataFrame
 
-    from .groups import Groups
     from .profile import HeapProfile
 
     _N = TypeVar("_N", int, float)
@@ -195,21 +195,59 @@ def _name_flush_left(text: str, cells: list[tuple[str, ...]]) -> list[str]:
     return [head] + [line[: len(line) - width] + row[-1] for line, row in zip(lines, cells)]
 
 
+class _Frames:
+    """Frames by what tells them apart: what ends in one, and what goes through it."""
+
+    def __init__(self, profile: HeapProfile, by: str, fold: bool) -> None:
+        groups = group(profile, by)
+        self._profile = profile
+        self._of_location = groups.of_location
+        self.names = groups.names
+        self.spared = machinery(profile, groups) if fold else set()  # with nothing of their own
+
+    def sums(self, amounts: Sequence[_N]) -> tuple[list[_N], list[_N]]:
+        """flat and cum of each group, from what each sample has."""
+        flat: list[_N] = [0] * len(self.names)
+        cum: list[_N] = [0] * len(self.names)
+        group_of = self._of_location.__getitem__
+        profile = self._profile
+        for stack, amount in zip(profile._tables.stacks, profile._stack_sums(amounts)):
+            if amount:
+                flat[group_of(stack[0])] += amount
+                for g in set(map(group_of, stack)):
+                    cum[g] += amount
+        return flat, cum
+
+
+class _Samples:
+    """The same of samples by what they have besides: all is their own."""
+
+    spared: set[int] = set()
+
+    def __init__(self, profile: HeapProfile, by: str) -> None:
+        self._of_sample, self.names = group_samples(profile, by)
+
+    def sums(self, amounts: Sequence[_N]) -> tuple[list[_N], list[_N]]:
+        flat: list[_N] = [0] * len(self.names)
+        for g, amount in zip(self._of_sample, amounts):
+            flat[g] += amount
+        return flat, flat
+
+
 def make_top(
     profile: HeapProfile, n: int | None, by: str, value: str, sort: str, fold: bool
 ) -> Top:
     if sort not in ("flat", "cum"):
         raise ValueError(f"cannot sort by {sort!r}; there are flat, cum")
     n = rows_wanted(n)
-    groups = group(profile, by)
-    sums = profile._by_stack(value)
-    flat, cum = _summed(profile, groups, sums)
+    groups = _Frames(profile, by, fold) if by in BY_FRAMES else _Samples(profile, by)
+    amounts = profile.values(value)
+    flat, cum = groups.sums(amounts)
     keys = (flat, cum) if sort == "flat" else (cum, flat)
     some = [g for g in range(len(flat)) if flat[g] or cum[g]]
-    spared = machinery(profile, groups) if fold else set()
-    wanted = [g for g in some if flat[g] or g not in spared]
+    wanted = [g for g in some if flat[g] or g not in groups.spared]
     wanted.sort(key=lambda g: (-abs(keys[0][g]), -abs(keys[1][g]), groups.names[g]))
-    errors = _errors(profile, groups, value)
+    errors = _errors(groups, profile._variances(value))
     whole = profile._whole(value)
     percent = 100 / whole if whole else 0.0
     rows = []
@@ -223,34 +261,17 @@ def make_top(
             )
         )  # fmt: skip
     heading = _Heading(
-        value, by, profile.rate, profile.about.mixed_rates, sum(sums), whole, len(some) - len(rows),
-        profile._left_out(value),
-        profile.is_diff, profile.warnings(),
+        value, by, profile.rate, profile.about.mixed_rates, sum(amounts), whole,
+        len(some) - len(rows), profile._left_out(value), profile.is_diff, profile.warnings(),
     )  # fmt: skip
     return Top(rows, heading)
 
 
-def _summed(
-    profile: HeapProfile, groups: Groups, amounts: Sequence[_N]
-) -> tuple[list[_N], list[_N]]:
-    """Of each group what ends in it, and what goes through it, from what each stack has."""
-    flat: list[_N] = [0] * len(groups.names)
-    cum: list[_N] = [0] * len(groups.names)
-    group_of = groups.of_location.__getitem__
-    for stack, amount in zip(profile._tables.stacks, amounts):
-        if amount:
-            flat[group_of(stack[0])] += amount
-            for g in set(map(group_of, stack)):
-                cum[g] += amount
-    return flat, cum
-
-
 def _errors(
-    profile: HeapProfile, groups: Groups, value: str
+    groups: _Frames | _Samples, variances: Sequence[float] | None
 ) -> Callable[[int], tuple[float | None, float | None]]:
     """The standard errors of a group."""
-    variances = profile._variances(value)
     if variances is None:
         return lambda g: (None, None)
-    flat, cum = _summed(profile, groups, variances)
+    flat, cum = groups.sums(variances)
     return lambda g: (flat[g] ** 0.5, cum[g] ** 0.5)
