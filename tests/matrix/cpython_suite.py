@@ -3,6 +3,8 @@
     python tests/matrix/cpython_suite.py                  all of this interpreter's, or go on with them
     python tests/matrix/cpython_suite.py test_gc test_re  these, again
     python tests/matrix/cpython_suite.py --again          those that differ or were cut short, again
+    python tests/matrix/cpython_suite.py --ours           all again, with another goalloc: on stock only
+                                                          where what stock did last does not tell enough
 
 The results are in results/cpython-VERSION.json, written after each file; pages.py makes
 docs/cpython-suite.md of them.  A test case differs when it never ended under goalloc as it did on
@@ -87,7 +89,9 @@ def run_file(name: str, ours: bool, timeout: float) -> compare.Run:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="*", help="test files; default: all that have no result yet")
-    parser.add_argument("--again", action="store_true", help="those without a `same` again")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--again", action="store_true", help="those without a `same` again")
+    ways.add_argument("--ours", action="store_true", help="goalloc against what stock did last")
     parser.add_argument(
         "--slow", type=float, default=60, help="seconds on stock after which a file is not run"
     )
@@ -105,10 +109,12 @@ def main() -> int:
     results["listed"] = len(listed)
     place.save(path, results)
     for i, name in enumerate(names, 1):
-        if not options.files and name in done:
+        if not options.files and not options.ours and name in done:
             if not options.again or done[name]["how"] == "same":
                 continue
-        done[name] = compare.judge(partial(run_file, name), options.slow)
+        run = partial(run_file, name)
+        told = compare.still_same(run, done[name]) if options.ours and name in done else None
+        done[name] = told or compare.judge(run, options.slow)
         place.save(path, results)
         note = done[name].get("differs") or done[name].get("result", "")
         print(f"{i}/{len(names)} {name}: {done[name]['how']} {note}", flush=True)
