@@ -89,7 +89,8 @@ def _floor(python: Interpreter, name: str) -> Contender:
 
 def available(python: Interpreter) -> list[Contender]:
     """The contenders this machine and this interpreter can run; stock comes first."""
-    found = [Contender("stock"), *_goalloc(python)]
+    # Against itself: what chance does to a result.
+    found = [Contender("stock"), Contender("stock-again", on_request=True), *_goalloc(python)]
     for name, stems in PEERS.items():
         library = find_library(stems)
         if library is not None:
