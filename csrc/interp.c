@@ -28,8 +28,6 @@ static PyInterpreterState *const untrusted_list[2] = {(PyInterpreterState *)&nob
                                                       (PyInterpreterState *)&nobody[1]};
 
 static PyInterpreterState *const volatile *runtime_list(void) {
-    _Static_assert(sizeof(PyInterpreterState) > GA_MAX_SMALL_SIZE,
-                   "an interpreter is a large object: interp_forget is asked about no others");
     _Static_assert(offsetof(struct pyinterpreters, main) ==
                        offsetof(struct pyinterpreters, head) + sizeof(void *),
                    "head and main are neighbours");

@@ -83,8 +83,10 @@ GA_INLINE struct mcache *interp_hot_cache(void) {
  * who may hold no lock. */
 void interp_rest(void);
 void interp_serve(void);
-/* The raw block p of nbytes has been made, perhaps for another interpreter to live in. */
-void interp_watch(void *p, size_t nbytes);
+/* Could a raw block of nbytes be for another interpreter to live in? */
+bool interp_has_size(size_t nbytes);
+/* The raw block p, which could be, has been made. */
+void interp_watch(void *p);
 bool interp_any_watched(void);
 /* A raw large block is about to be freed. */
 void interp_unwatch(struct mspan *s);

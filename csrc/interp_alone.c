@@ -17,24 +17,44 @@
 #define Py_BUILD_CORE 1
 #include <Python.h>
 
+#include <internal/pycore_interp.h>
+#if PY_VERSION_HEX >= 0x030d0000
+#include <internal/pycore_runtime.h>
+#endif
+
 #include "fatal.h"
 #include "interp.h"
 
 struct mcache *_Atomic hot_cache;
+
+/* Of an interpreter, by what runs here; before 3.13 by the headers of this build. */
+static size_t interp_nbytes(void) {
+    _Static_assert(sizeof(PyInterpreterState) > GA_MAX_SMALL_SIZE,
+                   "an interpreter is a large object: interp_forget is asked about no others");
+#if PY_VERSION_HEX >= 0x030d0000
+    return _PyRuntime.debug_offsets.interpreter_state.size;
+#else
+    return sizeof(PyInterpreterState);
+#endif
+}
+
+/* An eighth more or less: who stands on top of us may add to it, and another patch release may
+ * have another size.  Not all that is larger: compressors ask for that often. */
+bool interp_has_size(size_t nbytes) {
+    size_t n = interp_nbytes();
+    return nbytes - (n - n / 8) <= n / 4;
+}
 
 #if PY_VERSION_HEX < 0x030c0000
 
 /* One GIL for all: whoever holds it may use the main cache. */
 void interp_rest(void) { atomic_store(&hot_cache, main_cache); }
 void interp_serve(void) {}
-void interp_watch(void *p, size_t nbytes) { (void)p, (void)nbytes; }
+void interp_watch(void *p) { (void)p; }
 bool interp_any_watched(void) { return false; }
 void interp_unwatch(struct mspan *s) { (void)s; }
 
 #else
-
-#include <internal/pycore_interp.h>
-#include <internal/pycore_runtime.h>
 
 static struct mcache closed_cache;
 static bool serving;
@@ -78,21 +98,7 @@ void interp_serve(void) {
     interp_is_alone();
 }
 
-/* Of an interpreter, by what runs here; before 3.13 by the headers of this build. */
-static size_t interp_nbytes(void) {
-#if PY_VERSION_HEX >= 0x030d0000
-    return _PyRuntime.debug_offsets.interpreter_state.size;
-#else
-    return sizeof(PyInterpreterState);
-#endif
-}
-
-/* An eighth more or less: who stands on top of us may add to it, and another patch release may
- * have another size.  Not all that is larger: compressors ask for that often. */
-void interp_watch(void *p, size_t nbytes) {
-    size_t n = interp_nbytes();
-    if (nbytes - (n - n / 8) > n / 4)
-        return;
+void interp_watch(void *p) {
     struct mspan *s = mheap_span_of_heap(procs.heap, (uintptr_t)p);
     mutex_lock(&procs.lock);
     if (s != NULL) /* else it is not ours, and its end not to be seen */

@@ -94,6 +94,11 @@ bool os_thread_gone(int id);
  * atomics.  False where it does not tell. */
 bool os_single_threaded(void);
 
+/* os_elf.c: where the program or library that has `code` calls `name` in another one, it calls `to`
+ * from now on.  False: it calls no such function, or not all of its calls could be changed.
+ * Callers take turns. */
+bool os_redirect(uintptr_t code, const char *name, uintptr_t to);
+
 /* Bytes that the control groups of this process allow it (os_cgroup.c); UINT64_MAX: no limit.  root
  * comes before every path that is read: "", but for tests. */
 uint64_t os_cgroup_memory_limit(const char *root);

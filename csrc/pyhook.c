@@ -170,7 +170,14 @@ static size_t domain_size(PyMemAllocatorDomain domain, size_t size) {
     return domain == RAW ? size : ga_max(size, GA_TINY_SIZE);
 }
 
+/* The raw block p has been made, perhaps for another interpreter. */
+static void watch(void *p, size_t nbytes) {
+    if (p != NULL && interp_has_size(nbytes))
+        interp_watch(p);
+}
+
 static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
+    pyhook_gap_announce(domain, size);
     if (!is_serving()) {
         seen[domain] = true;
         return pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
@@ -183,15 +190,16 @@ static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
         p = pyhook_guard((enum ga_domain)domain, p, size, 0);
     if (p == NULL && !is_serving()) /* uninstalled just now: the cache was closed */
         p = pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
-    if (domain == RAW && p != NULL)
-        interp_watch(p, size);
+    if (domain == RAW)
+        watch(p, size);
     return p;
 }
 
 static GA_NOINLINE void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize) {
+    size_t nbytes = nelem * elsize; /* hook_calloc has seen that it is one */
+    pyhook_gap_announce(domain, nbytes);
     if (!is_serving())
         return pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
-    size_t nbytes = nelem * elsize; /* hook_calloc has seen that it is one */
     struct mcache *c = pyhook_enter(domain);
     void *p = ga_calloc(&heap, c, 1, domain_size(domain, nbytes), domain == RAW);
     bool guarded = mcache_take_guard(c);
@@ -200,8 +208,8 @@ static GA_NOINLINE void *slow_calloc(PyMemAllocatorDomain domain, size_t nelem, 
         p = pyhook_guard((enum ga_domain)domain, p, nbytes, 0);
     if (p == NULL && !is_serving())
         p = pyhook.previous[domain].calloc(pyhook.previous[domain].ctx, nelem, elsize);
-    if (domain == RAW && p != NULL)
-        interp_watch(p, nbytes);
+    if (domain == RAW)
+        watch(p, nbytes);
     return p;
 }
 
@@ -212,14 +220,14 @@ bool pyhook_owns(const void *p) { return arena_is_ours(&heap.map, (uintptr_t)p) 
 void pyhook_saw(PyMemAllocatorDomain domain) { seen[domain] = true; }
 
 /* p is in none of our arenas: it is the previous allocator's, or the process ends.  A debug build
- * of Python makes a few raw blocks through its debug hooks before we come below those. */
+ * of Python makes a few raw blocks through its debug hooks before we come below those, and others
+ * while they make an interpreter (pyhook_gap.c). */
 GA_COLD void pyhook_expect_foreign(PyMemAllocatorDomain domain, const char *op, void *p) {
 #ifdef Py_DEBUG
     if (domain == RAW)
         return;
 #endif
-    (void)domain;
-    if (pyhook.mode == PYHOOK_LAUNCH)
+    if (pyhook.mode == PYHOOK_LAUNCH && !pyhook_gap_expected(domain))
         misuse_throw(&heap, MISUSE_FOREIGN, op, p);
 }
 

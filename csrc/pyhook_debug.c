@@ -31,6 +31,7 @@ static void *previous_malloc(PyMemAllocatorDomain domain, size_t size) {
 }
 
 static void *checked_malloc(PyMemAllocatorDomain domain, size_t size) {
+    pyhook_gap_announce(domain, size);
     if (!pyhook_is_serving(&pyhook))
         return previous_malloc(domain, size);
     struct mcache *c = pyhook_enter(domain);
@@ -43,6 +44,7 @@ static void *checked_malloc(PyMemAllocatorDomain domain, size_t size) {
 }
 
 static void *checked_calloc(PyMemAllocatorDomain domain, size_t nelem, size_t elsize) {
+    pyhook_gap_announce(domain, nelem * elsize); /* an interpreter's does not overflow */
     void *p = NULL;
     if (pyhook_is_serving(&pyhook)) {
         struct mcache *c = pyhook_enter(domain);

@@ -130,6 +130,8 @@ static void set_table(PyMemAllocatorDomain domain, bool all) {
     PyMem_SetAllocator(domain, &a);
 }
 
+void pyhook_put_in(PyMemAllocatorDomain domain) { set_table(domain, true); }
+
 static void save_arena_table(void) {
     PyObjectArenaAllocator now;
     PyObject_GetArenaAllocator(&now);
@@ -183,6 +185,7 @@ static void stop_serving(void) {
     atomic_store(&pyhook.serving, false);
     interp_rest();
     mcaches_set_open(pyhook_heap(), false);
+    pyhook_gap_expect(); /* malloc does not come by any more to announce it */
     for (int domain = 0; domain < DOMAINS; domain++)
         if (pyhook_on_top(domain)) /* else who is on top of us goes on calling, and is passed on */
             set_table(domain, false);

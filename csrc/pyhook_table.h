@@ -35,8 +35,38 @@ GA_INLINE bool pyhook_is_serving(const struct pyhook *hook) {
  * of ours may then be one of mem or obj. */
 GA_INLINE bool pyhook_raw_is_raw(const struct pyhook *hook) { return hook->mode == PYHOOK_LAUNCH; }
 
+/* ---- pyhook_gap.c: 3.11 and 3.12 take us out of the raw domain for moments ------------------- */
+
+#if PY_VERSION_HEX < 0x030d0000
+/* From here on, until the process ends. */
+void pyhook_gap_expect(void);
+/* May blocks of the C library come to the functions of this domain? */
+bool pyhook_gap_expected(PyMemAllocatorDomain domain);
+#else
+GA_INLINE void pyhook_gap_expect(void) {}
+GA_INLINE bool pyhook_gap_expected(PyMemAllocatorDomain domain) {
+    (void)domain;
+    return false;
+}
+#endif
+
+/* A raw block of nbytes is about to be made: perhaps for an interpreter. */
+GA_INLINE void pyhook_gap_announce(PyMemAllocatorDomain domain, size_t nbytes) {
+    if (domain == RAW && GA_UNLIKELY(interp_has_size(nbytes)))
+        pyhook_gap_expect();
+}
+
+/* Puts us back where a gap has stayed open: two whose GILs differ can have saved and restored
+ * crosswise. */
+#if PY_VERSION_HEX >= 0x030c0000 && PY_VERSION_HEX < 0x030d0000
+void pyhook_gap_close(void);
+#else
+GA_INLINE void pyhook_gap_close(void) {}
+#endif
+
 /* The cache of the caller, by domain. */
 GA_INLINE struct mcache *pyhook_enter(PyMemAllocatorDomain domain) {
+    pyhook_gap_close();
     struct mcache *c = domain == RAW ? thread_enter_slow() : interp_enter();
     c->domain = (uint8_t)domain; /* a label for the profile */
     return c;
@@ -80,6 +110,8 @@ void pyhook_slow_free(PyMemAllocatorDomain domain, void *p);
 /* pyhook_debug.c: the functions that stand in the table where pyhook.debug is set. */
 extern GA_HIDDEN const PyMemAllocatorEx pyhook_debug_hooks[DOMAINS];
 
+/* Puts all functions of a domain into the table. */
+void pyhook_put_in(PyMemAllocatorDomain domain);
 /* Is ours what stands in the table, be it only free and realloc? */
 bool pyhook_on_top(PyMemAllocatorDomain domain);
 /* Do mallocs come by, whoever else may stand on top of us?  Found out by one; needs a thread

@@ -5,8 +5,8 @@ import re
 import cbuild
 import pytest
 
-# Bottom up; a file includes only headers of floors before its own.  os_posix.c and os_cgroup.c
-# stand on floor os.
+# Bottom up; a file includes only headers of floors before its own.  os_posix.c, os_elf.c and
+# os_cgroup.c stand on floor os.
 FLOORS = """
     config base hash client fatal domain lock rng explog os guard persistent fixalloc
     budget special table linetable locations
