@@ -95,9 +95,9 @@ bool os_thread_gone(int id);
 bool os_single_threaded(void);
 
 /* os_elf.c: where the program or library that has `code` calls `name` in another one, it calls `to`
- * from now on.  False: it calls no such function, or not all of its calls could be changed.
- * Callers take turns. */
-bool os_redirect(uintptr_t code, const char *name, uintptr_t to);
+ * from now on; *was is what it called before, if that was not `to` already.  False: it calls no
+ * such function, or has not yet, or not all of its calls could be changed.  Callers take turns. */
+bool os_redirect(uintptr_t code, const char *name, uintptr_t to, _Atomic uintptr_t *was);
 
 /* Bytes that the control groups of this process allow it (os_cgroup.c); UINT64_MAX: no limit.  root
  * comes before every path that is read: "", but for tests. */

@@ -1,9 +1,11 @@
 /* os: where a loaded ELF program or library has the addresses of the functions that it calls in
  * others, and how one is replaced.
  *
- * The loader keeps such an address in a word for each function (in .got or .got.plt) and says so by
- * a relocation.  Those of one module are looked through, so no other module's calls change.  After
- * the start the loader may have made the word read only (RELRO); it becomes so again.
+ * The loader keeps such an address in a word for each function (in .got or .got.plt), which a
+ * relocation tells.  Those of one module are looked through, so no other module's calls change.
+ * A word that leads into the module itself stays: it goes by way of another one (where a program's
+ * stub stands for the function), or waits for the first call, which would write over ours.
+ * After the start the loader may have made the word read only (RELRO); it becomes so again.
  * Lock: none of its own; callers take turns, since they change the same pages' protection. */
 #include <link.h>
 #include <stdatomic.h>
@@ -34,7 +36,8 @@ struct redirection {
     uintptr_t code; /* of the module that is meant */
     const char *name;
     uintptr_t to;
-    unsigned nfound;
+    _Atomic uintptr_t *was;
+    unsigned nled;
     bool failed;
 };
 
@@ -89,17 +92,22 @@ static bool write_word(const struct module *m, uintptr_t *word, uintptr_t value)
     return true;
 }
 
-static void redirect_relocation(const struct module *m, const ElfW(Rela) *r,
-                                struct redirection *d) {
+static void redirect_relocation(const struct dl_phdr_info *info, const struct module *m,
+                                const ElfW(Rela) *r, struct redirection *d) {
     if (!IS_FUNCTION(ELF64_R_TYPE(r->r_info)))
         return;
     const ElfW(Sym) *symbol = &m->symbols[ELF64_R_SYM(r->r_info)];
     if (strcmp(m->strings + symbol->st_name, d->name) != 0)
         return;
     uintptr_t *word = (uintptr_t *)(m->base + r->r_offset);
-    d->nfound++;
-    if (*word != d->to && !write_word(m, word, d->to))
-        d->failed = true;
+    if (*word != d->to) {
+        if (contains(info, *word))
+            return;
+        atomic_store(d->was, *word); /* before it can be needed */
+        if (!write_word(m, word, d->to))
+            d->failed = true;
+    }
+    d->nled++;
 }
 
 static int redirect_module(struct dl_phdr_info *info, size_t size, void *redirection) {
@@ -111,12 +119,12 @@ static int redirect_module(struct dl_phdr_info *info, size_t size, void *redirec
     read_module(&m, info);
     for (int table = 0; table < 2; table++)
         for (size_t i = 0; m.symbols != NULL && m.strings != NULL && i < m.nrela[table]; i++)
-            redirect_relocation(&m, &m.rela[table][i], d);
+            redirect_relocation(info, &m, &m.rela[table][i], d);
     return 1; /* no further */
 }
 
-bool os_redirect(uintptr_t code, const char *name, uintptr_t to) {
-    struct redirection d = {.code = code, .name = name, .to = to};
+bool os_redirect(uintptr_t code, const char *name, uintptr_t to, _Atomic uintptr_t *was) {
+    struct redirection d = {.code = code, .name = name, .to = to, .was = was};
     dl_iterate_phdr(redirect_module, &d);
-    return d.nfound != 0 && !d.failed;
+    return d.nled != 0 && !d.failed;
 }

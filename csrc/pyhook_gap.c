@@ -16,31 +16,38 @@
 
 #if PY_VERSION_HEX < 0x030d0000
 
-#include <stdlib.h>
-
 #include "fatal.h"
 
 static _Atomic bool expected;
+static _Atomic uintptr_t real_free, real_realloc; /* what CPython called before */
 
 static void led_free(void *p) {
     if (p != NULL && pyhook_owns(p))
         pyhook_functions(RAW)->free(NULL, p);
     else
-        free(p);
+        ((void (*)(void *))atomic_load(&real_free))(p);
 }
 
 static void *led_realloc(void *p, size_t nbytes) {
-    return p != NULL && pyhook_owns(p) ? pyhook_functions(RAW)->realloc(NULL, p, nbytes)
-                                       : realloc(p, nbytes);
+    if (p != NULL && pyhook_owns(p))
+        return pyhook_functions(RAW)->realloc(NULL, p, nbytes);
+    return ((void *(*)(void *, size_t))atomic_load(&real_realloc))(p, nbytes);
+}
+
+/* The loader looks a function up when it is called first, and only then can a call be led. */
+static void call_once(void) {
+    const PyMemAllocatorEx *c = &pyhook.previous[RAW];
+    c->free(c->ctx, c->realloc(c->ctx, NULL, 1));
 }
 
 /* Each time, as memray and its like undo it when they stop. */
 static void lead_calls(void) {
     static bool told;
     uintptr_t python = (uintptr_t)&PyMem_RawFree;
+    call_once();
     mutex_lock(&procs.lock);
-    bool led = os_redirect(python, "free", (uintptr_t)&led_free) &&
-               os_redirect(python, "realloc", (uintptr_t)&led_realloc);
+    bool led = os_redirect(python, "free", (uintptr_t)&led_free, &real_free) &&
+               os_redirect(python, "realloc", (uintptr_t)&led_realloc, &real_realloc);
     bool tell = !led && !told;
     told |= tell;
     mutex_unlock(&procs.lock);
@@ -52,7 +59,8 @@ static void lead_calls(void) {
 
 void pyhook_gap_expect(void) {
     atomic_store(&expected, true);
-    lead_calls();
+    if (!pyhook.below_debug) /* they mark each block, so a gap is the end of it in any case */
+        lead_calls();
 }
 
 bool pyhook_gap_expected(PyMemAllocatorDomain domain) {

@@ -264,8 +264,9 @@ __attribute__((visibility("default"))) const char *goalloc_launch(int argc, char
         return "there is no memory for a heap";
     static const PyMemAllocatorEx c_library = {NULL, c_malloc, c_calloc, c_realloc, c_free};
     pyhook.mode = PYHOOK_LAUNCH;
+    pyhook.below_debug = debug;
     for (int domain = 0; domain < DOMAINS; domain++) {
-        if (debug) /* the table holds the debug hooks, which will be on top of us */
+        if (debug) /* which the table holds now */
             pyhook.previous[domain] = c_library;
         else
             PyMem_GetAllocator(domain, &pyhook.previous[domain]);

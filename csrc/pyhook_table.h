@@ -19,6 +19,7 @@
 struct pyhook {
     _Atomic(enum pyhook_mode) mode; /* PYHOOK_LAUNCH or PYHOOK_IMPORT while serving */
     _Atomic bool serving;           /* false after uninstall: what is new comes from previous */
+    bool below_debug;               /* launch mode, and CPython's debug hooks on top */
     PyMemAllocatorEx previous[DOMAINS];
     PyObjectArenaAllocator previous_arena;
     struct debugger *debug; /* NULL unless GOALLOC_DEBUG is set; set with the heap, once */
