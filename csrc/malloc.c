@@ -410,7 +410,7 @@ static enum misuse misuse_on_free_page(const struct heap_arena *ha, uintptr_t ad
     return was == GA_PAGE_TINY || slot ? MISUSE_DOUBLE_FREE : MISUSE_UNALLOCATED;
 }
 
-enum misuse misuse_of(struct mheap *h, struct mcache *c, void *p) {
+static enum misuse misuse_found(struct mheap *h, struct mcache *c, void *p) {
     uintptr_t addr = (uintptr_t)p;
     const struct heap_arena *ha = arena_of(&h->map, addr);
     if (ha == NULL || !arena_is_ours(&h->map, addr))
@@ -429,6 +429,14 @@ enum misuse misuse_of(struct mheap *h, struct mcache *c, void *p) {
     if (addr != s->start_addr)
         return MISUSE_INTERIOR;
     return is_live(h, ha, addr) ? MISUSE_NONE : MISUSE_DOUBLE_FREE;
+}
+
+/* While the world is stopped, free slots can be marked as if they were live (check.c). */
+enum misuse misuse_of(struct mheap *h, struct mcache *c, void *p) {
+    enter(c);
+    enum misuse why = misuse_found(h, c, p);
+    leave(c);
+    return why;
 }
 
 int misuse_message(struct mheap *h, enum misuse why, const char *op, const void *p, char *buf,
