@@ -94,10 +94,20 @@ bool os_thread_gone(int id);
  * atomics.  False where it does not tell. */
 bool os_single_threaded(void);
 
-/* os_elf.c: where the program or library that has `code` calls `name` in another one, it calls `to`
- * from now on; *was is what it called before, if that was not `to` already.  False: it calls no
- * such function, or has not yet, or not all of its calls could be changed.  Callers take turns. */
-bool os_redirect(uintptr_t code, const char *name, uintptr_t to, _Atomic uintptr_t *was);
+/* os_elf.c: calls of the function `name` in other modules, which go to `to` instead. */
+#define OS_CALL_WORDS 4
+struct os_call {
+    const char *name;
+    uintptr_t to;
+    _Atomic uintptr_t was; /* what was called before `to` first was */
+    _Atomic uintptr_t *words[OS_CALL_WORDS]; /* where it is looked up */
+    unsigned nwords;
+};
+/* Those of the program or library that has `code`.  False: it calls no such function, or has not
+ * yet, or not all of its calls could be changed.  Callers take turns. */
+bool os_redirect(uintptr_t code, struct os_call *call);
+/* Is it as os_redirect has left it? */
+bool os_is_redirected(const struct os_call *call);
 
 /* Bytes that the control groups of this process allow it (os_cgroup.c); UINT64_MAX: no limit.  root
  * comes before every path that is read: "", but for tests. */

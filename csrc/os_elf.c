@@ -5,7 +5,8 @@
  * relocation tells.  Those of one module are looked through, so no other module's calls change.
  * A word that leads into the module itself stays: it goes by way of another one (where a program's
  * stub stands for the function), or waits for the first call, which would write over ours.
- * After the start the loader may have made the word read only (RELRO); it becomes so again.
+ * After the start the loader may have made the word read only (RELRO); it becomes so again.  These
+ * calls of the system are not counted.
  * Lock: none of its own; callers take turns, since they change the same pages' protection. */
 #include <link.h>
 #include <stdatomic.h>
@@ -32,12 +33,9 @@ struct module {
     ElfW(Addr) relro, relro_end; /* what is read only after the start: whole pages at its end */
 };
 
-struct redirection {
+struct search {
     uintptr_t code; /* of the module that is meant */
-    const char *name;
-    uintptr_t to;
-    _Atomic uintptr_t *was;
-    unsigned nled;
+    struct os_call *call;
     bool failed;
 };
 
@@ -81,50 +79,63 @@ static void read_module(struct module *m, const struct dl_phdr_info *info) {
     }
 }
 
-static bool write_word(const struct module *m, uintptr_t *word, uintptr_t value) {
+static bool write_word(const struct module *m, _Atomic uintptr_t *word, uintptr_t value) {
     uintptr_t addr = (uintptr_t)word, page = ga_align_down(addr, os_page_size());
     bool read_only = addr - m->relro < m->relro_end - m->relro;
     if (read_only && mprotect((void *)page, os_page_size(), PROT_READ | PROT_WRITE) != 0)
         return false;
-    atomic_store((_Atomic uintptr_t *)word, value);
+    atomic_store(word, value);
     if (read_only) /* if it fails the word is as right as before, and less safe */
         (void)mprotect((void *)page, os_page_size(), PROT_READ);
     return true;
 }
 
 static void redirect_relocation(const struct dl_phdr_info *info, const struct module *m,
-                                const ElfW(Rela) *r, struct redirection *d) {
+                                const ElfW(Rela) *r, struct search *look) {
+    struct os_call *call = look->call;
     if (!IS_FUNCTION(ELF64_R_TYPE(r->r_info)))
         return;
     const ElfW(Sym) *symbol = &m->symbols[ELF64_R_SYM(r->r_info)];
-    if (strcmp(m->strings + symbol->st_name, d->name) != 0)
+    if (strcmp(m->strings + symbol->st_name, call->name) != 0)
         return;
-    uintptr_t *word = (uintptr_t *)(m->base + r->r_offset);
-    if (*word != d->to) {
-        if (contains(info, *word))
+    _Atomic uintptr_t *word = (_Atomic uintptr_t *)(m->base + r->r_offset);
+    uintptr_t now = atomic_load(word), none = 0;
+    if (now != call->to) {
+        if (contains(info, now))
             return;
-        atomic_store(d->was, *word); /* before it can be needed */
-        if (!write_word(m, word, d->to))
-            d->failed = true;
+        atomic_compare_exchange_strong(&call->was, &none, now); /* before it can be needed */
+        look->failed |= !write_word(m, word, call->to);
     }
-    d->nled++;
+    if (call->nwords < OS_CALL_WORDS)
+        call->words[call->nwords++] = word;
+    else
+        look->failed = true;
 }
 
-static int redirect_module(struct dl_phdr_info *info, size_t size, void *redirection) {
+static int redirect_module(struct dl_phdr_info *info, size_t size, void *search) {
     (void)size;
-    struct redirection *d = redirection;
-    if (!contains(info, d->code))
+    struct search *look = search;
+    if (!contains(info, look->code))
         return 0;
     struct module m;
     read_module(&m, info);
     for (int table = 0; table < 2; table++)
         for (size_t i = 0; m.symbols != NULL && m.strings != NULL && i < m.nrela[table]; i++)
-            redirect_relocation(info, &m, &m.rela[table][i], d);
+            redirect_relocation(info, &m, &m.rela[table][i], look);
     return 1; /* no further */
 }
 
-bool os_redirect(uintptr_t code, const char *name, uintptr_t to, _Atomic uintptr_t *was) {
-    struct redirection d = {.code = code, .name = name, .to = to, .was = was};
-    dl_iterate_phdr(redirect_module, &d);
-    return d.nled != 0 && !d.failed;
+bool os_is_redirected(const struct os_call *call) {
+    unsigned n = call->nwords;
+    for (unsigned i = 0; i < n; i++)
+        if (atomic_load(call->words[i]) != call->to)
+            return false;
+    return n != 0;
+}
+
+bool os_redirect(uintptr_t code, struct os_call *call) {
+    struct search look = {code, call, false};
+    call->nwords = 0;
+    dl_iterate_phdr(redirect_module, &look);
+    return call->nwords != 0 && !look.failed;
 }

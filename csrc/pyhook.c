@@ -7,7 +7,7 @@
  *
  * Whose: a block in one of our arenas is ours, now and after uninstall.  Any other belongs to the
  * allocator that was there before: import mode hands it on; in launch mode there was none, and it
- * is fatal.
+ * is fatal (but for pyhook_gap.c).
  *
  * The hot path of mem and obj is store_pop and store_push on interp_hot_cache, which is the main
  * interpreter's, or closed as soon as there are others.
@@ -177,7 +177,6 @@ static void watch(void *p, size_t nbytes) {
 }
 
 static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
-    pyhook_gap_announce(domain, size);
     if (!is_serving()) {
         seen[domain] = true;
         return pyhook.previous[domain].malloc(pyhook.previous[domain].ctx, size);
@@ -235,9 +234,12 @@ void pyhook_forget_interp(PyMemAllocatorDomain domain, void *p) {
     if (domain != RAW || (atomic_load(&procs.first) == NULL && !interp_any_watched()))
         return;
     struct mspan *s = mheap_span_of_heap(&heap, (uintptr_t)p);
+    if (s == NULL) /* made in a gap */
+        interp_forget((uintptr_t)p, 1);
     if (s == NULL || spanclass_sizeclass(s->spanclass) != 0) /* any interpreter is a large object */
         return;
     interp_forget((uintptr_t)p, s->elemsize);
+    pyhook_gap_look(true); /* as long as one is watched, for none may come unannounced */
     interp_unwatch(s);
 }
 
@@ -265,6 +267,7 @@ static GA_NOINLINE void slow_free(PyMemAllocatorDomain domain, void *p) {
             return;
         }
         pyhook_expect_foreign(domain, "free", p);
+        pyhook_forget_interp(domain, p);
         pyhook.previous[domain].free(pyhook.previous[domain].ctx, p);
         return;
     }

@@ -31,7 +31,6 @@ static void *previous_malloc(PyMemAllocatorDomain domain, size_t size) {
 }
 
 static void *checked_malloc(PyMemAllocatorDomain domain, size_t size) {
-    pyhook_gap_announce(domain, size);
     if (!pyhook_is_serving(&pyhook))
         return previous_malloc(domain, size);
     struct mcache *c = pyhook_enter(domain);

@@ -4,10 +4,12 @@
  * that run meanwhile, without a GIL or under another, get blocks of the C library and give it ours,
  * and two gaps at one time can leave us out for good.  3.13 has none.
  *
- * From the first interpreter on that is announced, or the first that could be made unannounced,
+ * From the first interpreter on that is announced, or install() and uninstall(), before and after
+ * which none is,
  *   - blocks of the C library are let through to it
  *   - the calls of free and realloc in the module that has CPython come here, where ours are told
- *   - whoever comes by and finds a gap closes it (3.12): to be put back early is no harm.
+ *   - who finds that a gap stays open closes it (3.12); not earlier, as who makes the interpreter
+ *     may have found another tool on top of us.
  *
  * Invariant: while an interpreter can be in the making, no block of ours reaches the C library.
  * Lock: procs.lock to lead calls here. */
@@ -19,48 +21,55 @@
 #include "fatal.h"
 
 static _Atomic bool expected;
-static _Atomic uintptr_t real_free, real_realloc; /* what CPython called before */
+
+static void led_free(void *p);
+static void *led_realloc(void *p, size_t nbytes);
+
+static struct os_call calls_free = {.name = "free", .to = (uintptr_t)&led_free};
+static struct os_call calls_realloc = {.name = "realloc", .to = (uintptr_t)&led_realloc};
 
 static void led_free(void *p) {
     if (p != NULL && pyhook_owns(p))
         pyhook_functions(RAW)->free(NULL, p);
     else
-        ((void (*)(void *))atomic_load(&real_free))(p);
+        ((void (*)(void *))atomic_load(&calls_free.was))(p);
 }
 
 static void *led_realloc(void *p, size_t nbytes) {
     if (p != NULL && pyhook_owns(p))
         return pyhook_functions(RAW)->realloc(NULL, p, nbytes);
-    return ((void *(*)(void *, size_t))atomic_load(&real_realloc))(p, nbytes);
+    return ((void *(*)(void *, size_t))atomic_load(&calls_realloc.was))(p, nbytes);
 }
 
-/* The loader looks a function up when it is called first, and only then can a call be led. */
-static void call_once(void) {
+/* Each time, as memray and its like undo it when they stop.  The loader looks a function up when it
+ * is called first, and only then can a call be led. */
+static bool lead_calls(void) {
     const PyMemAllocatorEx *c = &pyhook.previous[RAW];
+    uintptr_t python = (uintptr_t)c->free; /* no program's stub stands for it */
+    mutex_lock(&procs.lock);
+    bool led = os_is_redirected(&calls_free) && os_is_redirected(&calls_realloc);
+    mutex_unlock(&procs.lock);
+    if (led)
+        return true;
     c->free(c->ctx, c->realloc(c->ctx, NULL, 1));
+    mutex_lock(&procs.lock);
+    led = os_redirect(python, &calls_free) && os_redirect(python, &calls_realloc);
+    mutex_unlock(&procs.lock);
+    return led;
 }
 
-/* Each time, as memray and its like undo it when they stop. */
-static void lead_calls(void) {
-    static bool told;
-    uintptr_t python = (uintptr_t)&PyMem_RawFree;
-    call_once();
-    mutex_lock(&procs.lock);
-    bool led = os_redirect(python, "free", (uintptr_t)&led_free, &real_free) &&
-               os_redirect(python, "realloc", (uintptr_t)&led_realloc, &real_realloc);
-    bool tell = !led && !told;
-    told |= tell;
-    mutex_unlock(&procs.lock);
-    if (tell)
+bool pyhook_gap_expect(void) {
+    atomic_store(&expected, true);
+    /* The debug hooks mark each block, so a gap is the end of it in any case. */
+    return pyhook.below_debug || lead_calls();
+}
+
+void pyhook_gap_announced(void) {
+    static _Atomic bool told;
+    if (!pyhook_gap_expect() && !atomic_exchange(&told, true))
         ga_say("goalloc: warning: this Python takes goalloc out of the raw domain for a moment "
                "whenever it makes an interpreter, and its calls of free can't be led to goalloc; "
                "make interpreters while no other thread runs");
-}
-
-void pyhook_gap_expect(void) {
-    atomic_store(&expected, true);
-    if (!pyhook.below_debug) /* they mark each block, so a gap is the end of it in any case */
-        lead_calls();
 }
 
 bool pyhook_gap_expected(PyMemAllocatorDomain domain) {
@@ -71,14 +80,26 @@ bool pyhook_gap_expected(PyMemAllocatorDomain domain) {
 
 #include <internal/pycore_runtime.h>
 
+#define STAYS_OPEN_NS (1000 * 1000) /* an ordinary one ends after some hundred */
+
 /* tracemalloc and others that restore what was there before us restore all domains: not a gap. */
-void pyhook_gap_close(void) {
-    if (GA_LIKELY(!atomic_load_explicit(&expected, memory_order_relaxed)) ||
-        !pyhook_is_serving(&pyhook))
-        return;
+bool pyhook_gap_is_open(void) {
     void *(*const volatile *raw)(void *, size_t) = &_PyRuntime.allocators.standard.raw.malloc;
     void *(*const volatile *obj)(void *, size_t) = &_PyRuntime.allocators.standard.obj.malloc;
-    if (GA_UNLIKELY(*raw == pyhook.previous[RAW].malloc && *obj != pyhook.previous[OBJ].malloc))
+    return atomic_load_explicit(&expected, memory_order_relaxed) && pyhook_is_serving(&pyhook) &&
+           *raw == pyhook.previous[RAW].malloc && *obj != pyhook.previous[OBJ].malloc;
+}
+
+void pyhook_gap_look(bool at_once) {
+    static _Atomic uint64_t since; /* ns; 0: none was open at the last look */
+    if (GA_LIKELY(!pyhook_gap_is_open())) {
+        if (GA_UNLIKELY(atomic_load_explicit(&since, memory_order_relaxed) != 0))
+            atomic_store(&since, 0);
+        return;
+    }
+    uint64_t now = os_nanotime(), before = 0;
+    if (at_once || (!atomic_compare_exchange_strong(&since, &before, now) &&
+                    now - before > STAYS_OPEN_NS && now > before))
         pyhook_put_in(RAW);
 }
 

@@ -63,7 +63,8 @@ static void end_change(void) { pthread_mutex_unlock(&changing); }
 static bool is_serving(void) { return pyhook_is_serving(&pyhook); }
 
 static bool all_reached(void) {
-    return pyhook_reached(RAW) && pyhook_reached(MEM) && pyhook_reached(OBJ);
+    return (pyhook_gap_is_open() || pyhook_reached(RAW)) && pyhook_reached(MEM) &&
+           pyhook_reached(OBJ);
 }
 
 enum pyhook_mode pyhook_mode(void) {
@@ -164,6 +165,7 @@ static const char *start_import(void) {
     interp_rest();
     /* The heap, and previous: threads without this GIL come by as soon as we are in a table. */
     os_publish();
+    pyhook_gap_expect(); /* of an interpreter that is in the making now */
     for (int domain = 0; domain < DOMAINS; domain++)
         if (!below[domain])
             set_table(domain, false);

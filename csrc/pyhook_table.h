@@ -39,35 +39,40 @@ GA_INLINE bool pyhook_raw_is_raw(const struct pyhook *hook) { return hook->mode 
 /* ---- pyhook_gap.c: 3.11 and 3.12 take us out of the raw domain for moments ------------------- */
 
 #if PY_VERSION_HEX < 0x030d0000
-/* From here on, until the process ends. */
-void pyhook_gap_expect(void);
+/* From here on, until the process ends.  False: blocks of ours can come to the C library. */
+bool pyhook_gap_expect(void);
+/* An interpreter is about to be made. */
+void pyhook_gap_announced(void);
 /* May blocks of the C library come to the functions of this domain? */
 bool pyhook_gap_expected(PyMemAllocatorDomain domain);
 #else
-GA_INLINE void pyhook_gap_expect(void) {}
+GA_INLINE bool pyhook_gap_expect(void) { return true; }
+GA_INLINE void pyhook_gap_announced(void) {}
 GA_INLINE bool pyhook_gap_expected(PyMemAllocatorDomain domain) {
     (void)domain;
     return false;
 }
 #endif
 
-/* A raw block of nbytes is about to be made: perhaps for an interpreter. */
+#if PY_VERSION_HEX >= 0x030c0000 && PY_VERSION_HEX < 0x030d0000
+bool pyhook_gap_is_open(void);
+/* Closes one that stays open, as it does where two under different GILs have saved and restored
+ * crosswise; or any, at once. */
+void pyhook_gap_look(bool at_once);
+#else
+GA_INLINE bool pyhook_gap_is_open(void) { return false; } /* it is under the caller's GIL */
+GA_INLINE void pyhook_gap_look(bool at_once) { (void)at_once; }
+#endif
+
+/* A raw block of nbytes is about to be made by calloc, as CPython makes interpreters. */
 GA_INLINE void pyhook_gap_announce(PyMemAllocatorDomain domain, size_t nbytes) {
     if (domain == RAW && GA_UNLIKELY(interp_has_size(nbytes)))
-        pyhook_gap_expect();
+        pyhook_gap_announced();
 }
-
-/* Puts us back where a gap has stayed open: two whose GILs differ can have saved and restored
- * crosswise. */
-#if PY_VERSION_HEX >= 0x030c0000 && PY_VERSION_HEX < 0x030d0000
-void pyhook_gap_close(void);
-#else
-GA_INLINE void pyhook_gap_close(void) {}
-#endif
 
 /* The cache of the caller, by domain. */
 GA_INLINE struct mcache *pyhook_enter(PyMemAllocatorDomain domain) {
-    pyhook_gap_close();
+    pyhook_gap_look(false);
     struct mcache *c = domain == RAW ? thread_enter_slow() : interp_enter();
     c->domain = (uint8_t)domain; /* a label for the profile */
     return c;
