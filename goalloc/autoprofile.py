@@ -29,13 +29,17 @@ PID = "GOALLOC_PROFILE_PID"
 EVERY = "GOALLOC_PROFILE_EVERY"
 SIGNAL = "GOALLOC_PROFILE_SIGNAL"
 VARIABLES = (PATH, PID, EVERY, SIGNAL)
-_OFF = ("", "0", "off")
+_OFF = ("", "0", "off")  # of the variables; as arguments "off" alone
 
 _SHORTEST = 0.1
 _LONGEST = 10 * 365 * 86400.0  # far below what a lock can wait for
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 # These end the process, can't be had, or are how it learns of its children.
 _TAKEN = "KILL STOP TERM INT CHLD SEGV BUS FPE ILL ABRT TRAP SYS CONT"
+
+
+def unless_off(argument: str | None) -> str | None:
+    return None if argument == "off" else argument
 
 
 def parse_every(text: str) -> float:
@@ -85,6 +89,7 @@ def environment(path: str, every: str | None = None, signum: str | None = None) 
     except OSError as error:
         raise OSError(f"no file can be made there: {path}: {error.strerror}") from None
     settings = {PATH: path, PID: str(os.getpid())}
+    every, signum = unless_off(every), unless_off(signum)
     if every is not None:
         parse_every(every)
         settings[EVERY] = every

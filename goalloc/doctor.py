@@ -8,6 +8,7 @@ from . import launch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
 _WARNING = "goalloc: warning: "
@@ -42,6 +43,7 @@ def circumstances() -> Iterator[str]:
         )
     if (launch.preload_path() or "no path") in os.environ.get("LD_PRELOAD", "").replace(":", " ").split():
         yield "LD_PRELOAD has goalloc: child Pythons are launched on it"
+    yield from _warnings(_child("import goalloc; goalloc.install()").stderr)
 
 
 def _tracemalloc_is_tracing() -> bool:
@@ -64,8 +66,8 @@ def _wrap_obstacle() -> str | None:
     return _child_obstacle("wrap", code, None)
 
 
-def _child_obstacle(mode: str, code: str, env: dict[str, str] | None) -> str | None:
-    """Runs code, which prints its mode, in a child with this interpreter's options."""
+def _child(code: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs code in a child with this interpreter's options."""
     import os
     import subprocess
 
@@ -73,14 +75,24 @@ def _child_obstacle(mode: str, code: str, env: dict[str, str] | None) -> str | N
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = f"import sys; sys.path.append({home!r}); {code}"
     options = launch.interpreter_options(sys.orig_argv)
-    child = subprocess.run(
+    return subprocess.run(
         [sys.executable, *options, "-P", "-c", code], env=env, capture_output=True, text=True
     )
+
+
+def _warnings(stderr: str) -> list[str]:
+    """What goalloc complains of, without a word in front: variables that make no sense, too."""
+    return [line.removeprefix(_WARNING) for line in stderr.splitlines() if line.startswith(_WARNING)]
+
+
+def _child_obstacle(mode: str, code: str, env: dict[str, str] | None) -> str | None:
+    """code prints the mode that it came to."""
+    child = _child(code, env)
     if child.stdout.strip() == mode:
         return None
-    for line in child.stderr.splitlines():
-        if line.startswith(_WARNING):
-            return line.removeprefix(_WARNING)
+    warnings = _warnings(child.stderr)
+    if warnings:
+        return warnings[0]
     last = (child.stderr or "no message").strip().splitlines()[-1]
     return f"a child python came up without it (exit status {child.returncode}): {last}"
 

@@ -113,6 +113,13 @@ def test_doctor_when_launched(python):
 
 
 @needs_launch
+def test_doctor_tells_of_variables_that_make_no_sense(python):
+    env = {"GOALLOC_GAURD": "5000", "GOALLOC_SCAVENGE_DELAY": "soon", "GOALLOC_GUARD": "5000"}
+    *_, first, second = python.output("-m", "goalloc", "doctor", env=env).splitlines()
+    assert first.startswith("here:   GOALLOC_SCAVENGE_DELAY is not a number of seconds")
+    assert second == "here:   GOALLOC_GAURD is no variable of goalloc's"
+
+
 @pytest.mark.parametrize(
     "outer, env, works",
     [

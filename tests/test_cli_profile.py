@@ -228,6 +228,14 @@ def test_every_child_has_its_own_file(python, tmp_path, method, every):
 
 
 @needs_launch
+def test_every_and_signal_can_be_off(python, tmp_path):
+    code = "import os; print([k for k in os.environ if k in ('GOALLOC_PROFILE_EVERY', 'GOALLOC_PROFILE_SIGNAL')])"
+    words = ["--profile", "heap.pb.gz", "--every", "off", "--signal", "off"]
+    assert python.run(*words, "-c", code).stdout == "[]\n"
+    assert (tmp_path / "heap.pb.gz").exists()
+
+
+@needs_launch
 def test_without_children(python, tmp_path):
     code = "import os, subprocess, sys; subprocess.run([sys.executable, '-c', 'import sys']);"
     code += "print([k for k in os.environ if 'GOALLOC' in k or k == 'LD_PRELOAD'])"
