@@ -99,8 +99,8 @@ bool os_single_threaded(void);
 struct os_call {
     const char *name;
     uintptr_t to;
-    _Atomic uintptr_t was; /* what was called before `to` first was */
-    _Atomic uintptr_t *words[OS_CALL_WORDS]; /* where it is looked up */
+    _Atomic uintptr_t was;                   /* what was called before `to` first was */
+    _Atomic uintptr_t *words[OS_CALL_WORDS]; /* where its address stands */
     unsigned nwords;
 };
 /* Those of the program or library that has `code`.  False: it calls no such function, or has not

@@ -4,8 +4,8 @@
  * that run meanwhile, without a GIL or under another, get blocks of the C library and give it ours,
  * and two gaps at one time can leave us out for good.  3.13 has none.
  *
- * From the first interpreter on that is announced, or install() and uninstall(), before and after
- * which none is,
+ * From the first interpreter on that is announced, and from install() and uninstall() on, as those
+ * made before the one and after the other are not announced,
  *   - blocks of the C library are let through to it
  *   - the calls of free and realloc in the module that has CPython come here, where ours are told
  *   - who finds that a gap stays open closes it (3.12); not earlier, as who makes the interpreter

@@ -151,13 +151,13 @@ def test_calls_fail_while_threads_work_and_others_fork(in_mode):
                 try: work()
                 except NO_MEMORY: pass
         goalloc.set_scavenge_delay(0.001)
-        threads = [threading.Thread(target=task, args=(n,)) for n in range(3)]
+        threads = [threading.Thread(target=task, args=(n,), daemon=True) for n in range(3)]
         for t in threads: t.start()
         for n in range(16):
             heap._fail_os_call(1 + n % 7, n % 2 == 0)
-            try: work()
-            except NO_MEMORY: pass
-            goalloc.free_os_memory()
+            for call in work, goalloc.free_os_memory:
+                try: call()
+                except NO_MEMORY: pass
             heap._fail_os_call(0, False)
             goalloc.check()
             if n % 4 == 0:
