@@ -4,7 +4,7 @@
  * The loader keeps such an address in a word for each function (in .got or .got.plt), which a
  * relocation tells.  Those of one module are looked through, so no other module's calls change.
  * A word that leads into the module itself stays: it goes by way of another one (where a program's
- * stub stands for the function), or waits for the first call, which would write over ours.
+ * PLT entry stands for the function), or is bound by the first call, which would write over ours.
  * After the start the loader may have made the word read only (RELRO); it becomes so again.  These
  * calls of the system are not counted.
  * Lock: none of its own; callers take turns, since they change the same pages' protection. */

@@ -45,7 +45,7 @@ static void *led_realloc(void *p, size_t nbytes) {
  * is called first, and only then can a call be led. */
 static bool lead_calls(void) {
     const PyMemAllocatorEx *c = &pyhook.previous[RAW];
-    uintptr_t python = (uintptr_t)c->free; /* no program's stub stands for it */
+    uintptr_t python = (uintptr_t)c->free; /* static: no PLT entry stands for it */
     mutex_lock(&procs.lock);
     bool led = os_is_redirected(&calls_free) && os_is_redirected(&calls_realloc);
     mutex_unlock(&procs.lock);

@@ -38,10 +38,6 @@ _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TAKEN = "KILL STOP TERM INT CHLD SEGV BUS FPE ILL ABRT TRAP SYS CONT"
 
 
-def unless_off(argument: str | None) -> str | None:
-    return None if argument == "off" else argument
-
-
 def parse_every(text: str) -> float:
     """Seconds of a time such as 60, 60s, 5m, 1h or 500ms; ValueError for others."""
     number = text.strip().rstrip("smh")
@@ -82,6 +78,7 @@ def environment(path: str, every: str | None = None, signum: str | None = None) 
         raise IsADirectoryError(f"a folder, not a file: {path}")
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"no such folder: {folder}")
+    from .arguments import is_off
     from .profiles.files import check_place
 
     try:
@@ -89,11 +86,10 @@ def environment(path: str, every: str | None = None, signum: str | None = None) 
     except OSError as error:
         raise OSError(f"no file can be made there: {path}: {error.strerror}") from None
     settings = {PATH: path, PID: str(os.getpid())}
-    every, signum = unless_off(every), unless_off(signum)
-    if every is not None:
+    if every is not None and not is_off(every):
         parse_every(every)
         settings[EVERY] = every
-    if signum is not None:
+    if signum is not None and not is_off(signum):
         settings[SIGNAL] = str(parse_signal(signum))
     return settings
 

@@ -97,18 +97,17 @@ def address(text: str) -> tuple[str, int]:
 
 def _order(args: argparse.Namespace) -> dict[str, Any]:
     """What the process is to do, as literals."""
-    from ..arguments import sample_rate
-    from ..autoprofile import parse_every, parse_signal, unless_off
+    from ..arguments import is_off, sample_rate
+    from ..autoprofile import parse_every, parse_signal
 
-    every, signum = unless_off(args.every), unless_off(args.signal)
     if args.profile is None and (args.every or args.signal):
         args.error("--every and --signal need --profile FILE")
     try:
         return {
             "package": os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
             "profile": args.profile and os.path.abspath(args.profile),
-            "every": every and parse_every(every),
-            "signal": signum and parse_signal(signum),
+            "every": args.every and (None if is_off(args.every) else parse_every(args.every)),
+            "signal": args.signal and (None if is_off(args.signal) else parse_signal(args.signal)),
             "serve": address(args.serve) if args.serve else None,
             "rate": None if args.rate is None else sample_rate(args.rate),
         }
