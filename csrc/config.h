@@ -102,6 +102,8 @@
 /* in use: what the last huge page has too much is below 2 % */
 #define GA_HUGE_HEAP_MIN (128 * GA_MIB)
 
+/* bytes; a large block that shrinks to so many keeps pages: cheaper than to copy them */
+#define GA_CUT_MIN (2 * GA_PAGE_SIZE)
 /* bytes; from here on moving page tables is far cheaper than copying */
 #define GA_MOVE_MIN (1 * GA_MIB)
 /* times its size: room to look for behind a block that grows, and may again */

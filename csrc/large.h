@@ -1,4 +1,5 @@
-/* large: objects above GA_MAX_SMALL_SIZE, each a span with one slot, as long as its pages.
+/* large: objects above GA_MAX_SMALL_SIZE, each a span with one slot, as long as its pages; and those
+ * that were, down to GA_CUT_MIN, since readers ask for much and keep what came.
  *
  * Resizing keeps a block where it is if it shrinks or the pages behind it are free.  Else it moves:
  * from GA_MOVE_MIN bytes on by page tables, so that nothing is copied and nothing is touched.
@@ -20,7 +21,7 @@
 struct mspan *large_alloc(struct mheap *h, size_t nbytes, size_t align, bool noscan);
 /* Its bit has been cleared. */
 void large_free(struct mheap *h, struct mspan *s);
-/* Gives s, a live block, the pages that nbytes (of a large object) need, where it is.  False: there
+/* Gives s, a live block, the pages that nbytes (from GA_CUT_MIN on) need, where it is.  False: there
  * is no room behind it, nothing has changed. */
 bool large_resize(struct mheap *h, struct mspan *s, size_t nbytes, bool noscan);
 /* Moves s, a live block, into one of nbytes >= its own, which is live then instead.  NULL: out of

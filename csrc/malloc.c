@@ -327,7 +327,7 @@ static void *realloc_copy(struct mheap *h, struct mcache *c, void *p, size_t siz
     return q;
 }
 
-/* Large to large.  A special must be gone before its block is: the address may then be
+/* Of pages of its own a block keeps what it needs, in place.  A special must be gone before its block is: the address may then be
  * another's. */
 static void *realloc_large(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan) {
     const struct heap_arena *ha = arena_of(&h->map, (uintptr_t)p);
@@ -361,7 +361,7 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
     /* What a part takes up is not known beyond its neighbour's start, so a part never grows. */
     bool tiny = usable != 0 && usable <= GA_TINY_SIZE && is_tiny(h, p);
     void *q;
-    if (ga_min(usable, size) > GA_MAX_SMALL_SIZE)
+    if (usable > GA_MAX_SMALL_SIZE && size >= GA_CUT_MIN)
         q = realloc_large(h, c, p, size, noscan);
     else if (usable == 0 || (realloc_fits(usable, size) && !tiny))
         q = usable != 0 ? p : NULL;

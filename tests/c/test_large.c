@@ -162,6 +162,31 @@ static void test_shrink(void) {
     rig_close(&r);
 }
 
+/* Below the largest class, too, while it is worth pages of its own; what is less is copied. */
+static void test_shrink_to_few_pages(void) {
+    unsigned char *next, *p = lay(1, &next);
+    enum misuse why;
+    memset(next, 0x5a, 9 * GA_PAGE_SIZE);
+    CHECK_EQ(ga_realloc(r.h, r.c, next, GA_CUT_MIN + 1, true, &why), next);
+    const struct mspan *s = span_at(next);
+    CHECK(s->npages == 3 && s->elemsize == 3 * GA_PAGE_SIZE && spanclass_sizeclass(s->spanclass) == 0);
+    CHECK_EQ(span_at(next + 3 * GA_PAGE_SIZE)->npages, 6);
+    CHECK_EQ(ga_usable_size(r.h, r.c, next, &why), 3 * GA_PAGE_SIZE);
+    CHECK_EQ(ga_realloc(r.h, r.c, next, 3 * GA_PAGE_SIZE, true, &why), next);
+    CHECK_HEAP(r.h);
+    check_memstats_slow(r.h);
+    unsigned char *grown = ga_realloc(r.h, r.c, next, GA_MAX_SMALL_SIZE + 1, true, &why);
+    CHECK(grown != next && grown[0] == 0x5a && grown[3 * GA_PAGE_SIZE - 1] == 0x5a);
+    CHECK_EQ(span_at(next)->state, MSPAN_FREE);
+    unsigned char *small = ga_realloc(r.h, r.c, grown, GA_CUT_MIN - 1, true, &why);
+    CHECK(small != grown && small[0] == 0x5a && small[GA_CUT_MIN - 2] == 0x5a);
+    CHECK(spanclass_sizeclass(span_at(small)->spanclass) != 0);
+    CHECK_EQ(ga_free(r.h, r.c, small), MISUSE_NONE);
+    release(p);
+    CHECK_HEAP(r.h);
+    rig_close(&r);
+}
+
 /* To shrink needs no memory. */
 static void test_shrink_without_memory(void) {
     enum misuse why;
@@ -223,6 +248,7 @@ int main(void) {
     test_moves_where_there_is_room();
     test_prefers_free_run_to_growth();
     test_shrink();
+    test_shrink_to_few_pages();
     test_shrink_without_memory();
     test_statistics();
     test_grow_with_the_heap(LAYOUT_SPARSE);
