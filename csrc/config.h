@@ -91,6 +91,7 @@
 #define GA_TOP_KEPT_PAGES 128 /* free pages that may be kept while more are taken than ever, */
 #define GA_TOP_KEPT_PART 16   /* or that part of those in use */
 #define GA_TOP_RUN_PAGES 16   /* runs that go back for those */
+#define GA_TOP_YIELD 8        /* by that part of what goes back more may be taken, next time */
 #define GA_SCAVENGE_PERCENT 1        /* of the time, when the program is at work (Go's) */
 #define GA_SCAVENGE_PERCENT_IDLE 50  /* when it is not: nobody is kept waiting */
 #define GA_TIGHT_PERCENT 95          /* of the memory limit: from here on nothing spare is kept */

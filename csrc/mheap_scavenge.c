@@ -11,7 +11,8 @@
  *
  * What is kept makes no new peak: where the heap comes to take more from the system than ever
  * before while free runs of some size are kept, which did not fit, these go back for it at once.
- * It costs a program that does the same again and again nothing: its peak has been.
+ * It costs a program that does the same again and again little: its peak has been, and where it
+ * needs runs by turns that don't fit each other, each turn yields some, until there is room for all.
  *
  * The memory limit is kept by giving free runs back at the moment when the heap takes more.  What
  * then is still too much is in use: the heap is tight, and centrals and caches keep nothing spare
@@ -315,7 +316,9 @@ void mheap_keep_top_locked(struct mheap *h) {
         return;
     if (kept_locked(h) > ga_max(GA_TOP_KEPT_PAGES, in_use_locked(h) / GA_TOP_KEPT_PART)) {
         scavenge_big_runs_locked(h, backed - sc->top);
-        backed = backed_locked(h);
+        uint64_t given = backed - backed_locked(h);
+        backed -= given;
+        sc->top += given / GA_TOP_YIELD;
     }
     sc->top = ga_max(sc->top, backed);
 }

@@ -137,6 +137,32 @@ static void test_what_is_kept_makes_no_peak(void) {
     rig_close(&r);
 }
 
+/* A program that needs a run and one of twice its size by turns has both after a while, and no
+ * longer faults in what it gave back a moment ago. */
+static void test_turns_come_to_an_end(void) {
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+    struct mheap *h = r.h;
+    size_t n = 4 * GA_TOP_KEPT_PAGES, per_unit = rig_unit() / GA_PAGE_SIZE;
+    struct mspan *runs[2] = {mheap_alloc_manual(h, n), NULL};
+    struct mspan *fences[2] = {mheap_alloc_manual(h, per_unit), NULL};
+    mheap_free(h, runs[0]);
+    runs[1] = mheap_alloc_manual(h, 2 * n);
+    fences[1] = mheap_alloc_manual(h, per_unit);
+    mheap_free(h, runs[1]);
+    unsigned last = 0; /* turn that gave something back */
+    for (unsigned turn = 1; turn <= 8 * GA_TOP_YIELD; turn++) {
+        uint64_t given = h->scavenge.bytes;
+        mheap_free(h, mheap_alloc_manual(h, n << turn % 2));
+        if (h->scavenge.bytes != given)
+            last = turn;
+    }
+    CHECK(last > 2 && last <= 4 * GA_TOP_YIELD);
+    CHECK_HEAP(h);
+    mheap_free(h, fences[0]);
+    mheap_free(h, fences[1]);
+    rig_close(&r);
+}
+
 /* What the system refuses stays, harms nothing, and is tried again in the next tick. */
 static void test_refused(struct rng *rng) {
     for (uint64_t k = 1; k < 40; k++) {
@@ -379,6 +405,7 @@ int main(void) {
     test_limit(LAYOUT_SPARSE, &rng);
     test_limit(LAYOUT_LINEAR, &rng);
     test_what_is_kept_makes_no_peak();
+    test_turns_come_to_an_end();
     test_set_low();
     test_tight_keeps_nothing();
     test_limit_refused();
