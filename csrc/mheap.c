@@ -82,13 +82,9 @@ static void free_slot_meta_locked(struct mheap *h, unsigned nelems, const struct
 
 /* ---- free runs ------------------------------------------------------------------------------ */
 
-static size_t released_pages(struct mheap *h, const struct mspan *s) {
-    return arena_count_released(&h->map, s->start_addr, s->npages);
-}
-
 void mheap_insert_free_locked(struct mheap *h, struct mspan *s) {
     s->state = MSPAN_FREE;
-    s->scavenged = released_pages(h, s) == s->npages;
+    s->scavenged = arena_released_from(&h->map, s->start_addr, s->npages) == s->npages;
     if (s->scavenged)
         s->needzero = 0;
     arena_set_free_span(&h->map, s);
