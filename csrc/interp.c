@@ -217,9 +217,11 @@ struct mcache *thread_enter_slow(void) {
         struct mheap *h = procs.heap;
         pthread_once(&once, make_thread_key);
         c = mcache_new(h, MCACHE_THREAD, h->central);
+        if (c != NULL && pthread_setspecific(thread_key, c) != 0) { /* its end would go unseen */
+            mcache_free(c);
+            c = NULL;
+        }
         thread_cache = c;
-        if (c != NULL)
-            pthread_setspecific(thread_key, c);
     }
     return c != NULL ? c : orphan_enter();
 }

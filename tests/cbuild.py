@@ -122,10 +122,10 @@ class Builder:
         return target
 
     @functools.cache
-    def larger_pages(self):
-        """A library that gives a program larger pages, loaded before it (c/pages.c)."""
-        target = self.directory / "pages.so"
-        compile_c(*FLAGS, "-shared", "-fPIC", CTESTS / "pages.c", "-o", target)
+    def preloaded(self, name):
+        """c/{name}.c as a library for LD_PRELOAD."""
+        target = self.directory / f"{name}.so"
+        compile_c(*FLAGS, "-shared", "-fPIC", CTESTS / f"{name}.c", "-o", target, "-ldl")
         return target
 
     @functools.cache

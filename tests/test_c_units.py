@@ -37,5 +37,5 @@ def test_unit(builder, seed, source, sanitizer):
     "source", [s for s in SOURCES if "larger pages:" in cbuild.first_comment(s)], ids=lambda s: s.stem
 )
 def test_larger_pages(builder, seed, source):
-    pages = {"LD_PRELOAD": str(builder.larger_pages()), "GOALLOC_PAGE": PAGE}
+    pages = {"LD_PRELOAD": str(builder.preloaded("pages")), "GOALLOC_PAGE": PAGE}
     check(builder, seed, source, "plain", pages)

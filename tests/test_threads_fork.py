@@ -1,5 +1,7 @@
 """Threads of all kinds, fork among them, and every way to end, under goalloc."""
 
+import textwrap
+
 import pytest
 from pychild import SANITIZERS, needs_replaceable
 from stock import MODES, PROGRAMS
@@ -83,6 +85,24 @@ def test_a_thread_that_ends_gives_its_cache_back(in_mode):
         "print(goalloc.memstats().mcache_inuse <= 2 * before)\n"
     )
     assert in_mode(code) == "True\n"
+
+
+def test_threads_whose_end_cannot_be_seen_share_a_cache(python, builder):
+    """Else each leaves one behind."""
+    code = """
+        import goalloc, threading, zlib
+        goalloc.install()
+        def turns(n):
+            for _ in range(n):
+                thread = threading.Thread(target=zlib.compress, args=(bytes(1000),))
+                thread.start()
+                thread.join()
+            return goalloc.memstats().mcache_inuse
+        print(turns(5) == turns(50))
+        goalloc.check()
+    """
+    env = {"LD_PRELOAD": str(builder.preloaded("no_thread_end"))}
+    assert python.output("-c", textwrap.dedent(code), env=env) == "True\n"
 
 
 def test_a_fork_waits_for_what_another_thread_loads(in_mode):
