@@ -48,13 +48,14 @@ GA_INLINE void *alloc(size_t align, size_t size, bool zero) {
     void *p = alloc_from(c, align, size, zero);
     bool guarded = mcache_take_guard(c);
     thread_leave_slow(c);
-    if (GA_UNLIKELY(guarded) && align <= GA_TINY_SIZE)
-        p = pyhook_guard(DOMAIN_API, p, size, 0);
     if (GA_UNLIKELY(p == NULL)) { /* closed, or out of memory */
         c = orphan_enter();
         p = alloc_from(c, align, size, zero);
+        guarded = mcache_take_guard(c);
         thread_leave_slow(c);
     }
+    if (GA_UNLIKELY(guarded) && align <= GA_TINY_SIZE)
+        p = pyhook_guard(DOMAIN_API, p, size, 0);
     return p;
 }
 
@@ -95,15 +96,17 @@ static void *api_realloc(void *p, size_t size, int noscan) {
     enum misuse why;
     struct mcache *c = thread_enter_slow();
     void *q = realloc_in(c, p, least(size, noscan), &why);
+    bool guarded = mcache_take_guard(c);
     thread_leave_slow(c);
     if (GA_UNLIKELY(q == NULL && why == MISUSE_NONE)) {
         c = orphan_enter();
         q = realloc_in(c, p, least(size, noscan), &why);
+        guarded = mcache_take_guard(c);
         thread_leave_slow(c);
     }
     if (GA_UNLIKELY(why != MISUSE_NONE))
         misuse_throw(heap, why, "realloc", p);
-    return q;
+    return GA_UNLIKELY(guarded) ? pyhook_guard(DOMAIN_API, q, size, size) : q;
 }
 
 static void api_free(void *p) {

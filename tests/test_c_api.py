@@ -254,6 +254,29 @@ def test_in_wrap_mode_they_are_guarded_and_pythons_blocks_are_not(door):
 
 
 @needs_replaceable
+def test_realloc_guards_as_malloc_does(door):
+    code = """
+        import api_door as api, goalloc
+        goalloc.install()
+        block = api.malloc(100, 0)
+        goalloc.set_guard_rate(1)
+        block = api.realloc(block, 5000, 0)
+        assert api.is_ours(block) and goalloc.span_of(block) is None
+        goalloc.set_guard_rate(0)
+        later = [api.malloc(100, 0) for _ in range(10)]
+        assert all(map(goalloc.span_of, later))
+        block = api.realloc(block, 100, 0)
+        assert goalloc.span_of(block)
+        for p in [block, *later]:
+            api.free(p)
+        goalloc.check()
+        print("as malloc")
+    """
+    done = door("-c", textwrap.dedent(code))
+    assert (done.stdout, done.stderr) == ("as malloc\n", "")
+
+
+@needs_replaceable
 def test_objects_are_no_blocks_of_the_api(door):
     code = """
         import goalloc, api_door as api
