@@ -33,7 +33,7 @@ __attribute__((format(printf, 3, 4))) static void expect(struct report *r, bool 
 /* ---- spans ---------------------------------------------------------------------------------- */
 
 struct page_sums {
-    uint64_t in_use, manual, free, released, inuse_released, nfree;
+    uint64_t in_use, manual, free, released, inuse_released, nfree, nwatched;
 };
 
 /* The bits that are set within s in the heap bitmap. */
@@ -129,6 +129,7 @@ static void check_spans(struct report *r, struct page_sums *sums) {
             expect(r, released == 0, "released pages in span 0x%zx", (size_t)s->start_addr);
             if (s->state == MSPAN_IN_USE) {
                 sums->inuse_released += ga_popcount64(s->os_released) * os_page_size();
+                sums->nwatched += s->watched;
                 check_in_use(r, s);
             }
         }
@@ -162,6 +163,8 @@ static void check_page_counters(struct report *r, const struct page_sums *sums) 
     expect(r, sums->inuse_released == atomic_load(&h->inuse_released),
            "inuse_released is %zu, spans say %zu", (size_t)atomic_load(&h->inuse_released),
            (size_t)sums->inuse_released);
+    expect(r, sums->nwatched == atomic_load(&h->nwatched), "nwatched is %zu, spans say %zu",
+           (size_t)atomic_load(&h->nwatched), (size_t)sums->nwatched);
     expect(r, sums->released << GA_PAGE_SHIFT == h->released, "released is %zu, bits say %zu",
            (size_t)h->released, (size_t)sums->released << GA_PAGE_SHIFT);
 }
@@ -312,7 +315,7 @@ static void check_all_accounted(struct report *r) {
 
 int inspect_check(struct mheap *h, char *buf, size_t nbytes) {
     struct report r = {h, buf, nbytes, false};
-    struct page_sums sums = {0, 0, 0, 0, 0, 0};
+    struct page_sums sums = {0, 0, 0, 0, 0, 0, 0};
     world_stop(h);
     mutex_lock(&h->lock);
     specials_each(&h->specials, check_special, &r);

@@ -85,11 +85,9 @@ void interp_rest(void);
 void interp_serve(void);
 /* Could a raw block of nbytes be for another interpreter to live in? */
 bool interp_has_size(size_t nbytes);
-/* The raw block p, which could be, has been made. */
-void interp_watch(void *p);
+/* The raw block of s, which could be, has been made. */
+void interp_watch(struct mspan *s);
 bool interp_any_watched(void);
-/* A raw large block is about to be freed. */
-void interp_unwatch(struct mspan *s);
 /* For holders of the main GIL who find the hot path closed, and no other interpreter. */
 void interp_is_alone(void);
 /* For who has found another interpreter: was the hot path open? */

@@ -4,9 +4,9 @@
  *
  * CPython tells nobody that it makes an interpreter, but it takes a raw block of a known size for
  * it, before anyone can find it, and frees that block when nothing of the interpreter is left.
- * Blocks of about that size are watched: while there is one, hot_cache is closed.  Whoever finds
- * himself alone when there is none opens it again.  From 3.13 on who makes an interpreter holds no
- * GIL meanwhile; that is why the list of interpreters alone would not do.
+ * Blocks of about that size are watched (large_watch): while there is one, hot_cache is closed.
+ * Whoever finds himself alone when there is none opens it again.  From 3.13 on who makes an
+ * interpreter holds no GIL meanwhile; that is why the list of interpreters alone would not do.
  *
  * This needs each raw block to come to us, and its free; a tool on top of us that does not pass
  * them on breaks it, as it breaks the rules of the table.  Every slow call looks whether an
@@ -24,6 +24,7 @@
 
 #include "fatal.h"
 #include "interp.h"
+#include "large.h"
 
 struct mcache *_Atomic hot_cache;
 
@@ -50,15 +51,13 @@ bool interp_has_size(size_t nbytes) {
 /* One GIL for all: whoever holds it may use the main cache. */
 void interp_rest(void) { atomic_store(&hot_cache, main_cache); }
 void interp_serve(void) {}
-void interp_watch(void *p) { (void)p; }
+void interp_watch(struct mspan *s) { (void)s; }
 bool interp_any_watched(void) { return false; }
-void interp_unwatch(struct mspan *s) { (void)s; }
 
 #else
 
 static struct mcache closed_cache;
 static bool serving;
-static _Atomic uint64_t nwatched;
 
 static void init_closed_cache(void) { mcache_init_closed(&closed_cache); }
 
@@ -74,10 +73,10 @@ void interp_rest(void) {
 }
 
 void interp_is_alone(void) {
-    if (atomic_load(&nwatched) != 0)
+    if (interp_any_watched())
         return;
     mutex_lock(&procs.lock);
-    if (serving && atomic_load(&nwatched) == 0 && only_main_interpreter())
+    if (serving && !interp_any_watched() && only_main_interpreter())
         atomic_store(&hot_cache, main_cache);
     mutex_unlock(&procs.lock);
 }
@@ -98,24 +97,16 @@ void interp_serve(void) {
     interp_is_alone();
 }
 
-void interp_watch(void *p) {
-    struct mspan *s = mheap_span_of_heap(procs.heap, (uintptr_t)p);
+void interp_watch(struct mspan *s) {
+    _Static_assert(sizeof(PyInterpreterState) / 8 * 7 > GA_GUARD_BYTES,
+                   "an interpreter lies in the heap, where the end of its block is seen");
     mutex_lock(&procs.lock);
-    if (s != NULL) /* else it is not ours, and its end not to be seen */
-        s->watched = true;
-    atomic_fetch_add(&nwatched, 1);
+    large_watch(procs.heap, s);
     close_hot_path();
     mutex_unlock(&procs.lock);
 }
 
-bool interp_any_watched(void) { return atomic_load(&nwatched) != 0; }
-
-void interp_unwatch(struct mspan *s) {
-    if (!s->watched)
-        return;
-    s->watched = false;
-    atomic_fetch_sub(&nwatched, 1);
-}
+bool interp_any_watched(void) { return atomic_load(&procs.heap->nwatched) != 0; }
 
 bool interp_close(void) {
     if (interp_hot_cache() != main_cache)

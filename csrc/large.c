@@ -19,10 +19,15 @@ static void count_malloc(struct mheap *h, const struct mspan *s) {
     l->malloc_bytes += s->elemsize;
 }
 
-static void count_free(struct mheap *h, const struct mspan *s) {
+/* The block ends, or becomes another. */
+static void count_free(struct mheap *h, struct mspan *s) {
     struct large_stats *l = &h->large[spanclass_noscan(s->spanclass)];
     l->frees++;
     l->free_bytes += s->elemsize;
+    if (GA_UNLIKELY(s->watched)) {
+        s->watched = false;
+        atomic_fetch_sub(&h->nwatched, 1);
+    }
 }
 
 /* room: bytes that had better be free behind it. */
@@ -63,6 +68,15 @@ void large_free(struct mheap *h, struct mspan *s) {
     mutex_lock(&h->lock);
     count_free(h, s);
     mheap_free_locked(h, s, true);
+    mutex_unlock(&h->lock);
+}
+
+void large_watch(struct mheap *h, struct mspan *s) {
+    mutex_lock(&h->lock);
+    if (!s->watched) {
+        s->watched = true;
+        atomic_fetch_add(&h->nwatched, 1);
+    }
     mutex_unlock(&h->lock);
 }
 

@@ -30,7 +30,7 @@ struct stackpools;
 struct scavenger;
 struct guards;
 
-/* Objects above GA_MAX_SMALL_SIZE, by noscan. */
+/* Objects with pages of their own (large.h), by noscan. */
 struct large_stats {
     uint64_t mallocs, frees;           /* objects */
     uint64_t malloc_bytes, free_bytes; /* whole pages */
@@ -42,7 +42,7 @@ struct scavenge {
     unsigned tick;                         /* index of the one that goes on */
     uint64_t taken;                        /* pages that have come into use in it */
     uint64_t held;                         /* pages that a program at work may need again */
-    uint64_t top;                          /* the most bytes of it that were ever backed at once */
+    uint64_t top;                          /* bytes that may be backed before free runs go back */
     struct treap_key upto;                 /* runs behind it have been looked at in this tick */
     bool over;                             /* all have */
     uint64_t bytes;                        /* given back so far without being asked for */
@@ -75,6 +75,7 @@ struct mheap {
     /* ---- atomic ---- */
     _Atomic uint64_t memory_limit; /* bytes; UINT64_MAX: none; changed with the lock */
     _Atomic uint64_t inuse_released; /* bytes given back inside of spans in use */
+    _Atomic uint64_t nwatched; /* live large objects that large_watch was told of */
     _Atomic bool tight;  /* near the memory limit: nothing spare is kept */
     _Atomic bool active; /* something was freed since the scavenger last looked */
     /* new spans of slots are zero: no slot holds what it held in another span; set once */
@@ -168,7 +169,7 @@ uint64_t mheap_ready_bytes_locked(const struct mheap *h);
 uint64_t mheap_set_memory_limit(struct mheap *h, uint64_t nbytes);
 /* The heap has come to take more memory: keeps the limit, if giving back can. */
 void mheap_keep_limit_locked(struct mheap *h);
-/* As above: if that is more than ever before, free runs that are kept go back for it. */
+/* As above: if that is more than before, free runs that are kept go back for it. */
 void mheap_keep_top_locked(struct mheap *h);
 
 GA_INLINE bool mheap_is_tight(const struct mheap *h) {

@@ -39,7 +39,7 @@ struct mspan {
     uint8_t state;         /* enum mspan_state */
     uint8_t needzero;      /* memory may be non-zero */
     uint8_t scavenged;     /* free span: its pages have been given back to the system */
-    bool watched;          /* large object: who frees it tells interp_alone.c */
+    bool watched;          /* large object that is counted in mheap.nwatched */
     spanclass_t spanclass; /* in use: size class and noscan */
     union {
         struct {                  /* in use or manual */

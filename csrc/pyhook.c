@@ -71,7 +71,7 @@ GA_INLINE bool hot_find(uintptr_t granule, enum arena_layout layout, struct foun
     if (layout == LAYOUT_LINEAR) {
         const struct linear_window *w = &heap.map.linear;
         uintptr_t offset = granule - (w->start >> GA_GRANULE_SHIFT);
-        if (GA_UNLIKELY(offset >= w->mapped >> GA_GRANULE_SHIFT))
+        if (GA_UNLIKELY(offset >= linear_mapped(w) >> GA_GRANULE_SHIFT))
             return false;
         f->bits = w->bitmap_end[0] - 1 - (offset >> 6);
         f->class = w->pageclass[offset >> (GA_PAGE_SHIFT - GA_GRANULE_SHIFT)];
@@ -170,10 +170,11 @@ static size_t domain_size(PyMemAllocatorDomain domain, size_t size) {
     return domain == RAW ? size : ga_max(size, GA_TINY_SIZE);
 }
 
-/* The raw block p has been made, perhaps for another interpreter. */
+/* The raw block p has been made, perhaps for another interpreter.  (One that is not ours was made
+ * after uninstall, and interp_serve will find whoever came meanwhile.) */
 static void watch(void *p, size_t nbytes) {
-    if (p != NULL && interp_has_size(nbytes))
-        interp_watch(p);
+    if (p != NULL && interp_has_size(nbytes) && arena_is_ours(&heap.map, (uintptr_t)p))
+        interp_watch(mheap_span_of_heap(&heap, (uintptr_t)p));
 }
 
 static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
@@ -240,7 +241,6 @@ void pyhook_forget_interp(PyMemAllocatorDomain domain, void *p) {
         return;
     interp_forget((uintptr_t)p, s->elemsize);
     pyhook_gap_look(true); /* as long as one is watched, for none may come unannounced */
-    interp_unwatch(s);
 }
 
 /* p is ours.  Raw blocks are noscan, those of mem and obj are not, and the fast paths of each find
@@ -324,6 +324,8 @@ static GA_NOINLINE void *slow_realloc(PyMemAllocatorDomain domain, void *p, size
     pyhook_leave(domain, c);
     if (GA_UNLIKELY(why != MISUSE_NONE))
         misuse_throw(&heap, why, "realloc", p);
+    if (q == NULL && !is_serving()) /* uninstalled just now, as in slow_malloc */
+        return move_out(domain, p, size);
     if (GA_UNLIKELY(guarded))
         q = pyhook_guard((enum ga_domain)domain, q, size, size);
     return q;

@@ -1,5 +1,6 @@
 """install() and uninstall() in turn, while threads and interpreters allocate and free."""
 
+import ctypes
 import os
 import threading
 
@@ -14,6 +15,20 @@ expected = work.churn(1, 100), work.compress(1, 1)
 def busy():
     while not stop.is_set():
         assert (work.churn(1, 100), work.compress(1, 1)) == expected
+
+
+def reallocs():
+    """Raw, and without the GIL: at any moment of a change of the table."""
+    api = ctypes.CDLL(None)
+    api.PyMem_RawRealloc.restype = ctypes.c_void_p
+    api.PyMem_RawRealloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    api.PyMem_RawFree.argtypes = [ctypes.c_void_p]
+    block = None
+    while not stop.is_set():
+        for size in (100, 600, 100_000, 20_000, 200_000):
+            block = api.PyMem_RawRealloc(block, size)
+            assert block
+    api.PyMem_RawFree(block)
 
 
 CODE = """
@@ -33,7 +48,7 @@ def busy_interpreter(kind, end):
 
 folder = os.path.dirname(os.path.abspath(__file__))
 end = os.path.abspath("end")
-threads = [threading.Thread(target=busy) for _ in range(3)]
+threads = [threading.Thread(target=f) for f in (busy, busy, busy, reallocs)]
 threads += [threading.Thread(target=busy_interpreter, args=(kind, end)) for kind in interps.KINDS]
 for thread in threads:
     thread.start()
