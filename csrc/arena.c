@@ -115,16 +115,19 @@ static bool linear_map_tables(struct arena_map *m, struct heap_arena *ha) {
         {ha->bitmap[0] - GA_BITMAP_WORDS, GA_BITMAP_WORDS * 8},
         {ha->bitmap[1] - GA_BITMAP_WORDS, GA_BITMAP_WORDS * 8},
     };
+    uint64_t nbytes = 0;
     for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++) {
         /* Slices of neighbours may share a page of a system whose pages are large. */
         uintptr_t low = ga_align_down((uintptr_t)slices[i].p, page);
         uintptr_t high = ga_align_up((uintptr_t)slices[i].p + slices[i].nbytes, page);
         if (!os_map(m->os, (void *)low, high - low))
             return false;
-        m->meta_bytes += slices[i].nbytes;
+        nbytes += slices[i].nbytes;
     }
+    m->meta_bytes += nbytes;
     ha->linear = true;
-    m->linear.mapped = ga_max(m->linear.mapped, ha->start + GA_ARENA_SIZE - w->start);
+    size_t mapped = ga_max(linear_mapped(w), ha->start + GA_ARENA_SIZE - w->start);
+    atomic_store_explicit(&m->linear.mapped, mapped, memory_order_relaxed);
     ha->spans = &w->spans[page0];
     ha->pageclass = &w->pageclass[page0];
     ha->page_was = &w->page_was[page0];

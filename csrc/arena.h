@@ -80,7 +80,7 @@ struct arena_hint {
 struct linear_window {
     uintptr_t start; /* of the arena part, 64 MiB aligned */
     size_t size;     /* of the arena part */
-    size_t mapped;   /* bytes from start whose tables are there */
+    _Atomic size_t mapped; /* bytes from start whose tables are there; read without the lock */
     uint8_t *pageclass, *page_was;
     struct mspan **spans;
     /* word i of the window is bitmap_end[][-1 - i]; nothing of ours, and no access, is in the
@@ -89,6 +89,10 @@ struct linear_window {
     void *memory;
     size_t nbytes;
 };
+
+GA_INLINE size_t linear_mapped(const struct linear_window *w) {
+    return atomic_load_explicit(&w->mapped, memory_order_relaxed);
+}
 
 struct arena_map {
     struct heap_arena *none; /* never written to; the map is behind it */

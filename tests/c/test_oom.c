@@ -104,6 +104,8 @@ static void end(struct run *t) {
     rig_close(&t->rig);
 }
 
+static uint64_t arena_bytes[2]; /* by layout: of one arena's tables, where no call failed */
+
 /* Returns the calls of the system that the run made while one could fail; counts the NULLs. */
 static uint64_t run(enum arena_layout layout, uint64_t k, bool all, unsigned *refused) {
     static struct run t;
@@ -121,6 +123,10 @@ static uint64_t run(enum arena_layout layout, uint64_t k, bool all, unsigned *re
     alloc_all(&t); /* what was refused, and what was freed */
     CHECK_EQ(t.refused, 0);
     CHECK_HEAP(t.rig.h);
+    const struct arena_map *m = &t.rig.h->map;
+    if (k == 0)
+        arena_bytes[layout] = m->meta_bytes / m->nall;
+    CHECK_EQ(m->meta_bytes, m->nall * arena_bytes[layout]); /* once, however often it was tried */
     end(&t);
     return ncalls;
 }
