@@ -45,7 +45,8 @@
  * clear while it lives, so free and realloc come to their slow halves with it and with no other
  * block.
  *
- * This file: the entry points, and what a pointer is that is not a live block. */
+ * This file: the entry points, what a pointer is that is not a live block, and a heap as a
+ * whole. */
 #include "malloc.h"
 
 #include <stdio.h>
@@ -299,10 +300,12 @@ static size_t live_size(struct mheap *h, struct mcache *c, void *p) {
     return addr == s->start_addr && is_live(h, ha, addr) ? s->elemsize : 0;
 }
 
-/* p is in one of our arenas. */
-static bool is_tiny(struct mheap *h, const void *p) {
-    return arena_of(&h->map, (uintptr_t)p)->pageclass[arena_page((uintptr_t)p)] == GA_PAGE_TINY;
+/* Of p in one of our arenas; below 2 it is a block of its own pages. */
+static uint8_t class_of_page(struct mheap *h, const void *p) {
+    return arena_of(&h->map, (uintptr_t)p)->pageclass[arena_page((uintptr_t)p)];
 }
+
+static bool is_tiny(struct mheap *h, const void *p) { return class_of_page(h, p) == GA_PAGE_TINY; }
 
 size_t ga_usable_size(struct mheap *h, struct mcache *c, void *p, enum misuse *why) {
     enter(c);
@@ -327,8 +330,8 @@ static void *realloc_copy(struct mheap *h, struct mcache *c, void *p, size_t siz
     return q;
 }
 
-/* Of pages of its own a block keeps what it needs, in place.  A special must be gone before its block is: the address may then be
- * another's. */
+/* A block of its own pages, resized in place or moved to others.  A special must be gone before its
+ * block is: the address may then be another's. */
 static void *realloc_large(struct mheap *h, struct mcache *c, void *p, size_t size, bool noscan) {
     const struct heap_arena *ha = arena_of(&h->map, (uintptr_t)p);
     struct mspan *s = mheap_span_of_heap(h, (uintptr_t)p);
@@ -361,7 +364,7 @@ void *ga_realloc(struct mheap *h, struct mcache *c, void *p, size_t size, bool n
     /* What a part takes up is not known beyond its neighbour's start, so a part never grows. */
     bool tiny = usable != 0 && usable <= GA_TINY_SIZE && is_tiny(h, p);
     void *q;
-    if (usable > GA_MAX_SMALL_SIZE && size >= GA_CUT_MIN)
+    if (usable != 0 && size >= GA_CUT_MIN && class_of_page(h, p) < 2)
         q = realloc_large(h, c, p, size, noscan);
     else if (usable == 0 || (realloc_fits(usable, size) && !tiny))
         q = usable != 0 ? p : NULL;
@@ -417,9 +420,10 @@ static enum misuse misuse_found(struct mheap *h, struct mcache *c, void *p) {
         return MISUSE_FOREIGN;
     struct mspan *s = mheap_span_of_heap(h, addr);
     if (s == NULL) {
-        s = arena_span_of(&h->map, addr);
-        return s != NULL && s->state == MSPAN_MANUAL ? MISUSE_UNALLOCATED
-                                                     : misuse_on_free_page(ha, addr);
+        s = arena_span_of(&h->map, addr); /* inside a free run perhaps a struct of elsewhere */
+        bool manual = s != NULL && s->state == MSPAN_MANUAL &&
+                      addr - s->start_addr < mspan_bytes(s);
+        return manual ? MISUSE_UNALLOCATED : misuse_on_free_page(ha, addr);
     }
     if (spanclass_sizeclass(s->spanclass) != 0) {
         if (!spanclass_noscan(s->spanclass) && c->cold[s->spanclass].cap == 0)
@@ -489,7 +493,6 @@ void heap_destroy(struct mheap *h) {
     specials_destroy(&h->specials);
     mheap_destroy(h);
 }
-
 
 static size_t heap_struct_bytes(void) { return ga_align_up(sizeof(struct mheap), os_page_size()); }
 

@@ -419,6 +419,8 @@ bool mheap_cut_locked(struct mheap *h, struct mspan *s, size_t npages) {
     arena_mark_freed(&h->map, tail, GA_WAS_LARGE_TAIL, GA_WAS_LARGE_TAIL);
     mheap_mark_active(h);
     coalesce_locked(h, tail);
+    if (mheap_is_tight(h))
+        mheap_keep_limit_locked(h);
     return true;
 }
 

@@ -12,7 +12,7 @@
  * What is kept makes no new peak: where the heap comes to take more from the system than ever
  * before while free runs of some size are kept, which did not fit, these go back for it at once.
  * It costs a program that does the same again and again little: its peak has been, and where it
- * needs runs by turns that don't fit each other, each turn yields some, until there is room for all.
+ * needs runs by turns that don't fit each other, each turn yields some, until all have room.
  *
  * The memory limit is kept by giving free runs back at the moment when the heap takes more.  What
  * then is still too much is in use: the heap is tight, and centrals and caches keep nothing spare

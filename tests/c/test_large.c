@@ -169,20 +169,56 @@ static void test_shrink_to_few_pages(void) {
     memset(next, 0x5a, 9 * GA_PAGE_SIZE);
     CHECK_EQ(ga_realloc(r.h, r.c, next, GA_CUT_MIN + 1, true, &why), next);
     const struct mspan *s = span_at(next);
-    CHECK(s->npages == 3 && s->elemsize == 3 * GA_PAGE_SIZE && spanclass_sizeclass(s->spanclass) == 0);
+    CHECK_EQ(s->npages, 3);
+    CHECK(s->elemsize == 3 * GA_PAGE_SIZE && spanclass_sizeclass(s->spanclass) == 0);
     CHECK_EQ(span_at(next + 3 * GA_PAGE_SIZE)->npages, 6);
     CHECK_EQ(ga_usable_size(r.h, r.c, next, &why), 3 * GA_PAGE_SIZE);
     CHECK_EQ(ga_realloc(r.h, r.c, next, 3 * GA_PAGE_SIZE, true, &why), next);
     CHECK_HEAP(r.h);
     check_memstats_slow(r.h);
-    unsigned char *grown = ga_realloc(r.h, r.c, next, GA_MAX_SMALL_SIZE + 1, true, &why);
-    CHECK(grown != next && grown[0] == 0x5a && grown[3 * GA_PAGE_SIZE - 1] == 0x5a);
-    CHECK_EQ(span_at(next)->state, MSPAN_FREE);
-    unsigned char *small = ga_realloc(r.h, r.c, grown, GA_CUT_MIN - 1, true, &why);
-    CHECK(small != grown && small[0] == 0x5a && small[GA_CUT_MIN - 2] == 0x5a);
+    CHECK_EQ(resize(next, 4), next); /* it grows as any other with pages of its own */
+    CHECK_EQ(resize(next, 2), next);
+    unsigned char *small = ga_realloc(r.h, r.c, next, GA_PAGE_SIZE, true, &why);
+    CHECK(small != next && small[0] == 0x5a && small[GA_PAGE_SIZE - 1] == 0x5a);
     CHECK(spanclass_sizeclass(span_at(small)->spanclass) != 0);
+    CHECK_EQ(span_at(next)->state, MSPAN_FREE);
     CHECK_EQ(ga_free(r.h, r.c, small), MISUSE_NONE);
     release(p);
+    CHECK_HEAP(r.h);
+    rig_close(&r);
+}
+
+/* Whatever becomes of a watched block, it is no longer one. */
+static void test_watched(void) {
+    const size_t into[] = {9, 15, 5, 3, 1, 0};
+    for (size_t i = 0; i < sizeof into / sizeof into[0]; i++) {
+        enum misuse why;
+        unsigned char *next, *p = lay(1, &next);
+        large_watch(r.h, mheap_span_of_heap(r.h, (uintptr_t)next));
+        CHECK_EQ(r.h->nwatched, 1);
+        CHECK_HEAP(r.h);
+        if (into[i] == 15)
+            release(p), p = NULL;
+        next = ga_realloc(r.h, r.c, next, into[i] << GA_PAGE_SHIFT, true, &why);
+        CHECK_EQ(r.h->nwatched, into[i] == 9);
+        CHECK_HEAP(r.h);
+        release(next);
+        CHECK_EQ(r.h->nwatched, 0);
+        CHECK_HEAP(r.h);
+        rig_close(&r);
+    }
+}
+
+/* What a block gives up counts for the memory limit at once. */
+static void test_shrink_keeps_limit(void) {
+    begin(LAYOUT_SPARSE);
+    enum misuse why;
+    unsigned char *p = take(16 * GA_MIB / GA_PAGE_SIZE);
+    uint64_t limit = mheap_ready_bytes_locked(r.h) - 8 * GA_MIB;
+    mheap_set_memory_limit(r.h, limit);
+    CHECK(mheap_is_tight(r.h));
+    CHECK_EQ(ga_realloc(r.h, r.c, p, GA_MIB, true, &why), p);
+    CHECK(mheap_ready_bytes_locked(r.h) <= limit && !mheap_is_tight(r.h));
     CHECK_HEAP(r.h);
     rig_close(&r);
 }
@@ -212,7 +248,7 @@ static void test_shrink_without_memory(void) {
 /* Whatever realloc does with a block, a malloc of the new and a free of the old is counted. */
 static void test_statistics(void) {
     unsigned char *next, *p = lay(1, &next);
-    const size_t npages[] = {6, 9, 4 + 1, 30, 5, 200, 300, 150};
+    const size_t npages[] = {6, 9, 4 + 1, 30, 5, 3, 4, 200, 300, 150};
     enum misuse why;
     release(next);
     r.c->next_sample = INT64_MAX;
@@ -249,6 +285,8 @@ int main(void) {
     test_prefers_free_run_to_growth();
     test_shrink();
     test_shrink_to_few_pages();
+    test_shrink_keeps_limit();
+    test_watched();
     test_shrink_without_memory();
     test_statistics();
     test_grow_with_the_heap(LAYOUT_SPARSE);

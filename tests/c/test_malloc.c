@@ -274,6 +274,27 @@ static void test_misuse_large(void) {
     check_nothing_live(&r);
 }
 
+/* Within a free run an entry of the map may be of a struct that is elsewhere now, for a stack. */
+static void test_misuse_where_runs_have_merged(void) {
+    struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
+    char *p[4]; /* the last one keeps the others apart from what is free behind */
+    for (int i = 0; i < 4; i++)
+        p[i] = ga_malloc(r.h, r.c, 5 * GA_PAGE_SIZE, true);
+    CHECK(p[1] == p[0] + 5 * GA_PAGE_SIZE && p[2] == p[1] + 5 * GA_PAGE_SIZE);
+    for (int i = 0; i < 3; i++)
+        release(&r, p[(i + 1) % 3]);
+    struct mspan *stacks[8];
+    for (int i = 0; i < 8; i++) {
+        CHECK((stacks[i] = mheap_alloc_manual(r.h, 16)) != NULL);
+        for (int k = 0; k < 3; k++)
+            check_misuse(&r, p[k], MISUSE_DOUBLE_FREE, "");
+    }
+    for (int i = 0; i < 8; i++)
+        mheap_free(r.h, stacks[i]);
+    release(&r, p[3]);
+    check_nothing_live(&r);
+}
+
 static void test_misuse_tiny(void) {
     struct rig r = rig_open(LAYOUT_SPARSE, MCACHE_HEAP);
     const char *text = " (block of 16 bytes, span class 5)";
@@ -388,6 +409,7 @@ int main(void) {
     test_realloc_in_place();
     test_misuse_small();
     test_misuse_large();
+    test_misuse_where_runs_have_merged();
     test_misuse_tiny();
     test_misuse_after_span_is_gone();
     test_misuse_foreign();

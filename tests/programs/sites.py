@@ -20,10 +20,16 @@ def slot(size):
     if _core.mode() == "wrap":
         return size  # what the allocator below makes of it is not known
     number = _core.size_class_of(size)
-    return _core.size_class_table()[number][0] if number else -(-size // 8192) * 8192
+    return _core.size_class_table()[number][0] if number else pages(size)
+
+
+def pages(size):
+    """The same of a block with pages of its own."""
+    return -(-size // 8192) * 8192
 
 
 SLOTS = {size: slot(size) for size in SIZES}
+CUT_MIN = 2 * 8192  # a block with pages of its own keeps those that it needs, from here on
 
 
 class Site:
@@ -31,7 +37,7 @@ class Site:
 
     def __init__(self):
         self.expected = Counter()  # (function, domain, slot, 'allocs' | 'frees')
-        self.live = []  # (address, domain, size, function that made it)
+        self.live = []  # (address, domain, slot, has pages of its own, function that made it)
 
     def make(self, domain, size):
         address = _core._domain_malloc(domain, size)
@@ -42,23 +48,26 @@ class Site:
         self.made("Site.clear", address, domain, size)
 
     def move(self, i, size):
-        address, domain, old, function = self.live.pop(i)
+        address, domain, old, own, function = self.live.pop(i)
         moved = _core._domain_realloc(domain, address, size)
-        same = moved == address and SLOTS[size] == SLOTS[old]
-        if same and _core.mode() != "wrap":  # where it was: no event
-            self.live.append((address, domain, old, function))
+        keeps_pages = own and size >= CUT_MIN
+        new = pages(size) if keeps_pages else SLOTS[size]
+        if moved == address and new == old and _core.mode() != "wrap":  # where it was: no event
+            self.live.append((address, domain, old, own, function))
             return
-        self.expected[function, domain, SLOTS[old], "frees"] += 1
-        self.made("Site.move", moved, domain, size)
+        self.expected[function, domain, old, "frees"] += 1
+        self.made("Site.move", moved, domain, size, keeps_pages)
 
     def free(self, i):
-        address, domain, size, function = self.live.pop(i)
+        address, domain, slot, _, function = self.live.pop(i)
         _core._domain_free(domain, address)
-        self.expected[function, domain, SLOTS[size], "frees"] += 1
+        self.expected[function, domain, slot, "frees"] += 1
 
-    def made(self, function, address, domain, size):
-        self.expected[function, domain, SLOTS[size], "allocs"] += 1
-        self.live.append((address, domain, size, function))
+    def made(self, function, address, domain, size, keeps_pages=False):
+        own = keeps_pages or (_core.mode() != "wrap" and _core.size_class_of(size) == 0)
+        slot = pages(size) if own else SLOTS[size]
+        self.expected[function, domain, slot, "allocs"] += 1
+        self.live.append((address, domain, slot, own, function))
 
     def work(self, steps, rng):
         for _ in range(steps):
@@ -80,7 +89,7 @@ def function_of(raw, sample):
 def seen(raw):
     """As Site.expected."""
     counts = Counter()
-    slots = set(SLOTS.values())
+    slots = {*SLOTS.values(), *(pages(size) for size in SIZES if size >= CUT_MIN)}
     for sample in raw["samples"]:
         function = function_of(raw, sample)
         if not function.startswith("Site.") or sample[1] not in slots:
