@@ -14,8 +14,8 @@
  * raw: the thread.  Its cache is made at its first call and ended by a pthread key.
  *
  * The scavenger has no thread state and no GIL.  It may use the cache of a P whose users bracket
- * their calls (mcache_stop), and the main one while its GIL is free and can't be taken
- * (interp_gil.c).
+ * their calls (mcache_try_stop), and the main one while its GIL is free and can't be
+ * taken (interp_gil.c).
  *
  * Lock: procs.lock for the list of Ps, before all others. */
 #ifndef GA_INTERP_H

@@ -34,7 +34,7 @@ static void count_free(struct mheap *h, struct mspan *s) {
 static struct mspan *alloc_locked(struct mheap *h, size_t nbytes, size_t align, size_t room,
                                   bool noscan) {
     /* What is to move must begin where a page of the system does. */
-    size_t align_pages = ga_max(align, nbytes >= GA_MOVE_MIN ? os_page_size() : 1) >> GA_PAGE_SHIFT;
+    size_t align_pages = ga_max(align, nbytes >= GA_MOVE_MIN ? h->os_page : 1) >> GA_PAGE_SHIFT;
     struct mspan *s = mheap_take_run_locked(
         h, (struct run_need){.npages = pages_of(nbytes), .align_pages = ga_max(align_pages, 1),
                             .room = pages_of(room)});
@@ -134,7 +134,7 @@ static bool move_piece(struct mheap *h, uintptr_t from, uintptr_t to, size_t npa
 
 /* Moves what whole pages of the system it can, and copies the rest.  Returns the pages moved. */
 static size_t move_contents(struct mheap *h, uintptr_t from, uintptr_t to, size_t nbytes) {
-    size_t page = os_page_size(), moved = 0;
+    size_t page = h->os_page, moved = 0;
     size_t left = (from | to) % page == 0 ? ga_align_down(nbytes, page) >> GA_PAGE_SHIFT : 0;
     if (!mheap_renounce_huge(h, from, nbytes)) /* as if given back; first, since it makes seams */
         left = 0;
@@ -152,7 +152,7 @@ static size_t move_contents(struct mheap *h, uintptr_t from, uintptr_t to, size_
 
 /* s grows into `to`, where the pages come before they are written, if none has come yet. */
 static void copy_contents(struct mheap *h, const struct mspan *s, const struct mspan *to) {
-    size_t page = os_page_size();
+    size_t page = h->os_page;
     if (!to->needzero && to->start_addr % page == 0)
         os_populate(&h->os, (void *)to->start_addr, ga_align_down(s->elemsize, page));
     memcpy((void *)to->start_addr, (void *)s->start_addr, s->elemsize);

@@ -16,7 +16,7 @@ enum ga_lock_rank {
     GA_RANK_HEAP,    /* mheap.lock */
     GA_RANK_PROFILE, /* profile.lock */
     GA_RANK_SPECIAL, /* specials.lock */
-    GA_RANK_CHECKS,  /* debugger.lock: rings of blocks that wait */
+    GA_RANK_CHECKS,  /* debugger.lock: rings of blocks that wait; guards.lock */
     GA_RANK_LEAF,    /* persistentalloc.lock, background.lock: nothing is locked under them */
 };
 

@@ -113,8 +113,8 @@ static GA_NOINLINE void populate_locked(struct mheap *h, uintptr_t start, size_t
     if (h->os_page > GA_PAGE_SIZE) /* what begins or ends within one is not all ours */
         return;
     uintptr_t next = start + (npages << GA_PAGE_SHIFT);
-    size_t behind = (end - start) >> GA_PAGE_SHIFT, ahead = 0;
-    behind = ga_min(behind, ga_max(GA_POPULATE_PAGES, npages)) - npages;
+    size_t all = ga_min((end - start) >> GA_PAGE_SHIFT, ga_max(GA_POPULATE_PAGES, npages));
+    size_t behind = all - npages, ahead = 0;
     if (h->memory_limit == UINT64_MAX)
         ahead = arena_released_from(&h->map, next, behind);
     if (os_populate(&h->os, (void *)start, (npages + ahead) << GA_PAGE_SHIFT)) {

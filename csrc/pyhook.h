@@ -24,7 +24,6 @@ const char *goalloc_launch(int argc, char **argv);
 /* One sentence why import mode cannot be now, or NULL: the test without the deed. */
 const char *pyhook_obstacle(void);
 
-
 /* One in so many new blocks is guarded from now on (guard.h); 0: none, 1: all.  *before: the former
  * rate.  NULL, or one sentence why it can't be. */
 const char *pyhook_set_guard_rate(struct mheap *h, uint64_t rate, uint64_t *before);

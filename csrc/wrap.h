@@ -4,7 +4,7 @@
  *
  * A block is that of the allocator below, as it gave it: no header, no change of address.  So
  * whoever takes us out of the table, by whatever he saved before we came, does no harm; he is
- * noticed (wrap_reached).  And whoever saved us and puts us back later finds us passing on still.
+ * noticed (pyhook_reached).  And whoever saved us and puts us back later finds us passing on still.
  *
  * Not known is the size of a block that is freed: the allocator below doesn't tell, and a table of
  * all blocks of our own would cost a hash of each address at each call.  Frees are counted in all
