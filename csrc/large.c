@@ -40,14 +40,13 @@ static struct mspan *alloc_locked(struct mheap *h, size_t nbytes, size_t align, 
                             .room = pages_of(room)});
     if (s == NULL)
         return NULL;
-    void *slot;
     s->inline_bits = 0;
     s->alloc_bits = &s->inline_bits;
     s->tiny_parts = NULL;
     s->central = NULL;
     s->cached = NULL;
     mspan_init_slots(s, make_spanclass(0, noscan));
-    mspan_take(s, 1, &slot);
+    mspan_take_only(s);
     count_malloc(h, s);
     mheap_publish_locked(h, s, 0);
     CLIENT_MADE(s->start_addr, s->elemsize, !s->needzero);

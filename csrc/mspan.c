@@ -140,15 +140,6 @@ unsigned mspan_take_window(struct mspan *s, size_t want, struct slot_window *w) 
     return count;
 }
 
-size_t mspan_take(struct mspan *s, size_t want, void **out) {
-    size_t n = 0;
-    struct slot_window w;
-    while (mspan_take_window(s, want - n, &w) != 0)
-        for (; w.mask != 0; w.mask &= w.mask - 1)
-            out[n++] = (void *)(w.base + ga_ctz64(w.mask) * s->elemsize);
-    return n;
-}
-
 /* Twice in the binary: most of what comes back comes from stores. */
 GA_INLINE size_t put(struct mspan *s, const char *slots, size_t n, bool stored) {
     const size_t stride = slot_stride(stored);

@@ -119,8 +119,12 @@ struct slot_window {
 /* Takes up to want slots, the next that are free, as many as one word of alloc_bits tells of; goes
  * round once more from the start.  Returns how many, 0: want is 0 or none is free. */
 unsigned mspan_take_window(struct mspan *s, size_t want, struct slot_window *w);
-/* Takes up to want slots in address order into out; goes once round.  Returns how many. */
-size_t mspan_take(struct mspan *s, size_t want, void **out);
+/* Takes the slot of a large object's new span, as mspan_take_window would. */
+GA_INLINE void mspan_take_only(struct mspan *s) {
+    *s->alloc_bits = 1;
+    s->alloc_count = s->nfresh = s->freeindex = 1;
+    s->alloc_cache = 0;
+}
 /* Slots on their way back: addresses, or (stored) free slots of a store. */
 GA_INLINE uintptr_t slot_addr(const void *at, bool stored) {
     uintptr_t word;

@@ -1,4 +1,6 @@
 /* Spans against a plain array of bools, and span lists against a plain array of pointers. */
+#include <string.h>
+
 #include "check.h"
 #include "dies.h"
 #include "mspan.h"
@@ -43,10 +45,20 @@ static void put(struct mspan *s, unsigned i) {
     CHECK_EQ(mspan_put(s, &slot, 1, false), 1);
 }
 
+/* Takes up to want slots in address order into out; goes once round.  Returns how many. */
+static size_t take(struct mspan *s, size_t want, void **out) {
+    size_t n = 0;
+    struct slot_window w;
+    while (mspan_take_window(s, want - n, &w) != 0)
+        for (; w.mask != 0; w.mask &= w.mask - 1)
+            out[n++] = (void *)(w.base + ga_ctz64(w.mask) * s->elemsize);
+    return n;
+}
+
 /* The slot that is handed out next. */
 static unsigned take_one(struct mspan *s) {
     void *slot;
-    CHECK_EQ(mspan_take(s, 1, &slot), 1);
+    CHECK_EQ(take(s, 1, &slot), 1);
     return (unsigned)(((uintptr_t)slot - s->start_addr) / s->elemsize);
 }
 
@@ -76,7 +88,7 @@ static unsigned model_next(struct fixture *f) {
 static void do_take(struct fixture *f, size_t want) {
     void *got[GA_MAX_SLOTS_PER_SPAN];
     size_t free = f->span.nelems - f->count;
-    size_t n = mspan_take(&f->span, want, got);
+    size_t n = take(&f->span, want, got);
     CHECK_EQ(n, want < free ? want : free);
     for (size_t k = 0; k < n; k++) {
         unsigned i = model_next(f);
@@ -125,7 +137,7 @@ static void test_against_model(struct rng *rng) {
         do_take(&f, f.span.nelems);
         CHECK_EQ(f.count, f.span.nelems);
         void *none;
-        CHECK_EQ(mspan_take(&f.span, 1, &none), 0);
+        CHECK_EQ(take(&f.span, 1, &none), 0);
         for (unsigned i = f.span.nelems; i-- > 0;)
             do_put(&f, i);
         fixture_compare(&f);
@@ -139,13 +151,13 @@ static void test_laps(void) {
     static struct fixture f;
     void *got[GA_MAX_SLOTS_PER_SPAN];
     fixture_init_small(&f, size_to_class(64));
-    CHECK_EQ(mspan_take(&f.span, 10, got), 10);
-    CHECK_EQ(mspan_take(&f.span, 10, got), 10);
+    CHECK_EQ(take(&f.span, 10, got), 10);
+    CHECK_EQ(take(&f.span, 10, got), 10);
     put(&f.span, 3);
     CHECK_EQ(take_one(&f.span), 20);
     put(&f.span, 20);
     CHECK_EQ(take_one(&f.span), 21);
-    CHECK_EQ(mspan_take(&f.span, 500, got), f.span.nelems - 20);
+    CHECK_EQ(take(&f.span, 500, got), f.span.nelems - 20);
     CHECK_EQ(got[0], FAKE_BASE + 22 * f.span.elemsize);
     CHECK_EQ(got[f.span.nelems - 22], FAKE_BASE + 3 * f.span.elemsize);
     CHECK_EQ(got[f.span.nelems - 21], FAKE_BASE + 20 * f.span.elemsize);
@@ -163,11 +175,11 @@ static void test_nfresh(void) {
     void *got[8];
     fixture_init_small(&f, size_to_class(1024));
     CHECK_EQ(f.span.nfresh, 0);
-    mspan_take(&f.span, 3, got);
+    take(&f.span, 3, got);
     put(&f.span, 0);
     put(&f.span, 2);
     CHECK_EQ(f.span.nfresh, 3);
-    mspan_take(&f.span, f.span.nelems, got);
+    take(&f.span, f.span.nelems, got);
     CHECK_EQ(f.span.nfresh, f.span.nelems);
 }
 
@@ -179,9 +191,16 @@ static void test_large_object(void) {
     CHECK_EQ(f.span.elemsize, (size_t)npages * GA_PAGE_SIZE);
     CHECK_EQ(mspan_limit(&f.span), mspan_end(&f.span));
     CHECK_EQ(mspan_objindex(&f.span, f.span.elemsize - 1), 0);
-    CHECK_EQ(mspan_take(&f.span, 2, got), 1);
+    struct fixture only = f;
+    only.span.alloc_bits = only.bits;
+    CHECK_EQ(take(&f.span, 2, got), 1);
     CHECK_EQ(got[0], FAKE_BASE);
     mspan_check(&f.span);
+    mspan_take_only(&only.span);
+    mspan_check(&only.span);
+    CHECK_EQ(only.bits[0], f.bits[0]);
+    only.span.alloc_bits = f.span.alloc_bits;
+    CHECK_EQ(memcmp(&only.span, &f.span, sizeof f.span), 0);
     put(&f.span, 0);
     mspan_check(&f.span);
 }
@@ -192,7 +211,7 @@ static void put_first(void *span) { put(span, 0); }
 static void put_behind_last(void *span) { put(span, ((struct mspan *)span)->nelems); }
 static void take_all(void *span) {
     void *got[GA_MAX_SLOTS_PER_SPAN];
-    mspan_take(span, GA_MAX_SLOTS_PER_SPAN, got);
+    take(span, GA_MAX_SLOTS_PER_SPAN, got);
 }
 static void check_span(void *span) { mspan_check(span); }
 
@@ -200,7 +219,7 @@ static void test_throws(void) {
     static struct fixture good, f;
     void *got[20];
     fixture_init_small(&good, size_to_class(48));
-    mspan_take(&good.span, 20, got);
+    take(&good.span, 20, got);
     good.span.alloc_bits = f.bits; /* so that a copy has its own bits */
 
     f = good;
