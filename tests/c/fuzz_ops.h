@@ -82,10 +82,15 @@ static inline uint32_t rate_now(const struct driver *d) {
     return known ? atomic_load(&d->f->rate) : RATE_ANY;
 }
 
+/* Has what b becomes for that size pages of its own, because b has? */
+static inline bool keeps_pages(const struct driver *d, const struct block *b, size_t size) {
+    return b->large && d->f->debug == NULL && asked(d, size) >= GA_CUT_MIN;
+}
+
 /* Of a block of the heap: what its address and its slot must be. */
 static inline void measure_block(struct driver *d, struct block *b, size_t align) {
     size_t whole = asked(d, b->size);
-    b->large = whole > GA_MAX_SMALL_SIZE || align > GA_PAGE_SIZE;
+    b->large |= whole > GA_MAX_SMALL_SIZE || align > GA_PAGE_SIZE;
     b->tiny = is_tiny(d, b, align);
     EXPECT(b->usable >= whole && (uintptr_t)b->p % align == 0);
     if (b->large)
@@ -96,11 +101,12 @@ static inline void measure_block(struct driver *d, struct block *b, size_t align
         EXPECT(b->usable == class_to_size[size_to_class(whole)] && (uintptr_t)b->p % 8 == 0);
 }
 
-/* Enters a block that has just been made. */
+/* Enters a block that has just been made; large: it keeps pages that it had. */
 static inline void enter_block(struct driver *d, struct block *b, size_t align) {
     struct shadow *s = &d->shadow;
     b->usable = door_usable(d, b);
-    b->large = b->tiny = false;
+    b->large &= !b->guarded;
+    b->tiny = false;
     b->set = lane_of(d)->set;
     b->rate = rate_now(d);
     if (b->guarded)
@@ -294,7 +300,8 @@ static inline void op_realloc(struct driver *d) {
     }
     bool moved = next.p != b->p;
     EXPECT(moved || d->f->debug == NULL);
-    if (moved)
+    next.large = keeps_pages(d, b, next.size);
+    if (moved && !next.large)
         count_made(d, next.size, 1);
     EXPECT(block_holds(b, next.p, ga_min(b->size, next.size)));
     door_guard(d, &next, next.size);
