@@ -72,17 +72,18 @@ def environment(path: str, every: str | None = None, signum: str | None = None) 
 
     Raises ValueError, and OSError where no file can be made there.
     """
-    path = os.path.abspath(path)
+    path = _full_name(path)
     folder = os.path.dirname(path)
-    if os.path.isdir(path) or not os.path.basename(path):
-        raise IsADirectoryError(f"a folder, not a file: {path}")
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"no such folder: {folder}")
     from .arguments import is_off
-    from .profiles.files import check_place
+    from .profiles.files import check_loss, check_place
 
     try:
         check_place(path)
+        check_loss(path)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise OSError(f"no file can be made there: {path}: {error.strerror}") from None
     settings = {PATH: path, PID: str(os.getpid())}
@@ -92,6 +93,14 @@ def environment(path: str, every: str | None = None, signum: str | None = None) 
     if signum is not None and not is_off(signum):
         settings[SIGNAL] = str(parse_signal(signum))
     return settings
+
+
+def _full_name(path: str) -> str:
+    """Raises IsADirectoryError for the name of a folder, whether there is one or not."""
+    full = os.path.abspath(path)
+    if os.path.isdir(full) or path.endswith(os.sep):
+        raise IsADirectoryError(f"a folder, not a file: {full}")
+    return full
 
 
 def with_number(path: str, number: int) -> str:
@@ -125,10 +134,10 @@ class _Writer:
     def start(
         self, path: str, owner: int, every: float | None, signum: int | None, silent: bool = False
     ) -> None:
-        """silent: only forks of this process write."""
+        """silent: only forks of this process write.  path: its full name, or "" where nobody can."""
         self._stop_thread()
         self._silent = os.getpid() if silent else 0
-        self._path, self._owner, self._every = os.path.abspath(path), owner, every
+        self._path, self._owner, self._every = path, owner, every
         self._hook_into_process()
         if signum is not None:
             import signal
@@ -138,10 +147,11 @@ class _Writer:
 
     def check(self) -> None:
         """Says now if there can be no file: once, and not at the end again."""
-        from .profiles.files import check_place
+        from .profiles.files import check_loss, check_place
 
         try:
             check_place(self.path())
+            check_loss(self.path())
         except OSError as error:
             self._say(error)
 
@@ -183,7 +193,7 @@ class _Writer:
 
     def write(self, path: str) -> None:
         """Says once on stderr if it can't: the program goes on either way."""
-        if os.getpid() == self._silent:
+        if not self._path or os.getpid() == self._silent:
             return
         try:
             with self._lock:
@@ -287,9 +297,14 @@ def _import_what_writes() -> None:
 
 
 def write(path: str) -> None:
-    """Writes the profile of now to path, in pprof's format and with its peak."""
-    from . import heap_profile
+    """Writes the profile of now to path, in pprof's format and with its peak.
 
+    Raises OSError where none can be written, or something else would be lost.
+    """
+    from . import heap_profile
+    from .profiles.files import check_loss
+
+    check_loss(path)
     heap_profile().write_pprof(path, peak=True)
 
 
@@ -299,7 +314,7 @@ def start(path: str, *, every: float | None = None, signum: int | None = None) -
 
     From the main thread only, because of the signals.  A second call replaces the first.
     """
-    _writer.start(path, os.getpid(), every, signum)
+    _writer.start(os.path.abspath(path), os.getpid(), every, signum)
 
 
 def start_from(settings: Mapping[str, str]) -> None:
@@ -313,6 +328,11 @@ def start_from(settings: Mapping[str, str]) -> None:
     if path in _OFF or helper == "resource_tracker":
         return
     owner = settings.get(PID, "")
+    try:
+        path = _full_name(path)
+    except OSError as error:
+        warn(f"no profile: {PATH} is {error}")
+        path = ""  # what comes at a signal must not end the program
     _writer.start(
         path,
         int(owner) if owner.isdecimal() else 0,
@@ -320,7 +340,7 @@ def start_from(settings: Mapping[str, str]) -> None:
         _setting(settings, SIGNAL, parse_signal),
         silent=helper == "forkserver",
     )
-    if not owner:  # else environment() has looked, for all processes that it is told to
+    if path and not owner:  # else environment() has looked, for all processes that it is told to
         _writer.check()
 
 

@@ -172,4 +172,10 @@ def test_what_goes_wrong_over_there_is_told(tmp_path):
     with goalloc.installed("wrap"):
         attached.obey(order)
     assert json.loads(answer.read_text())["error"].startswith("FileNotFoundError: ")
+    notes = tmp_path / "notes"
+    notes.write_text("mine")
+    with goalloc.installed("wrap"):
+        attached.obey({**order, "profile": str(notes)})
+    assert "is no heap profile, and would be lost" in json.loads(answer.read_text())["error"]
+    assert notes.read_text() == "mine"
     attached.obey({**order, "answer": str(tmp_path / "gone" / "answer")})  # nobody waits: no error

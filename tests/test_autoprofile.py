@@ -83,6 +83,37 @@ def test_a_place_that_is_none_is_told_at_the_start_and_once(python, place):
     assert warning.startswith("goalloc: warning: no profile: ") and runs == "runs"
 
 
+@needs_launch
+@pytest.mark.parametrize("name", ["folder", "folder/", "nowhere/"])
+def test_a_folder_is_no_place_and_its_signal_does_no_harm(python, tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print('runs')"
+    env = {"GOALLOC_PROFILE": name, "GOALLOC_PROFILE_SIGNAL": "SIGUSR2"}
+    result = python.run("-c", code, env=env)
+    assert (result.returncode, result.stdout) == (0, "runs\n")
+    place = tmp_path / name.rstrip("/")
+    told = f"no profile: GOALLOC_PROFILE is a folder, not a file: {place}"
+    assert result.stderr == f"goalloc: warning: {told}\n"
+    assert [p.name for p in tmp_path.rglob("*")] == ["folder"]
+
+
+@needs_launch
+def test_a_file_that_is_no_profile_stays(python, tmp_path):
+    """Its name has the process id, which exec keeps."""
+    code = (
+        "import os, sys\n"
+        "open(f'notes.{os.getpid()}', 'w').write('mine')\n"
+        "os.environ['GOALLOC_PROFILE'] = 'notes'\n"
+        "os.execv(sys.executable, [sys.executable, '-c', 'print(1)'])"
+    )
+    result = python.run("-c", code)
+    assert (result.returncode, result.stdout) == (0, "1\n")
+    (path,) = tmp_path.iterdir()
+    assert path.read_text() == "mine"
+    told = f"no profile: {path} is no heap profile, and would be lost"
+    assert result.stderr.startswith(f"goalloc: warning: {told}") and result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "words, part",
     [

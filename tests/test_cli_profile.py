@@ -252,6 +252,60 @@ def test_the_folder_is_that_of_the_start(python, tmp_path):
     assert (tmp_path / "heap.pb.gz").exists()
 
 
+# ---- what would be lost -------------------------------------------------------------------------
+
+RAN = "open('ran', 'w')\n"
+
+
+@pytest.mark.parametrize(
+    "content, words, part",
+    [
+        (RAN, ["program.py", "runserver"], "program.py is no heap profile, and would be lost"),  # FILE forgotten
+        (RAN, ["program.py", "program.py"], "names the program itself"),
+        ("", ["program.py", "./program.py"], "names the program itself"),
+        ("a,b\n", ["program.py", "-c", RAN], "name another file, such as heap.pb.gz"),
+        ("\x1f", ["program.py", "-c", RAN], "is no heap profile"),
+    ],
+)
+def test_what_is_no_profile_is_not_written_over(python, tmp_path, content, words, part):
+    (tmp_path / "program.py").write_text(content)
+    result = python.run("--profile", *words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: ") and part in result.stderr
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("program.py", content)]
+
+
+@needs_launch
+def test_a_profile_of_before_and_an_empty_file_are_written_over(python, tmp_path):
+    path = tmp_path / "heap.pb.gz"
+    for former in (b"", b"\x1f\x8b of before"):
+        path.write_bytes(former)
+        result = python.run("--profile", "heap.pb.gz", *RATE_1, "-c", WORK)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert work_in(path) == WORK_BYTES
+
+
+@needs_launch
+def test_what_comes_to_be_there_while_it_runs_is_not_written_over(python, tmp_path):
+    """By the program, by its child, and under a name with a number."""
+    (tmp_path / "heap.1.log").write_text("rotated")
+    code = (
+        "import os, signal, time\n"
+        "from goalloc import autoprofile\n"
+        "os.kill(os.getpid(), signal.SIGUSR2)\n"
+        "while autoprofile._writer._signalled: time.sleep(0.01)\n"
+        "if (pid := os.fork()) == 0:\n"
+        "    open(f'heap.{os.getpid()}.log', 'w').write('the child')\n"
+        "    raise SystemExit\n"
+        "os.waitpid(pid, 0)\n"
+        "open('heap.log', 'w').write('the program')\n"
+    )
+    result = python.run("--profile", "heap.log", "--signal", "SIGUSR2", "-c", code)
+    assert result.returncode == 0
+    assert sorted(p.read_text() for p in tmp_path.iterdir()) == ["rotated", "the child", "the program"]
+    assert result.stderr.count("goalloc: warning: no profile: ") == result.stderr.count("\n") == 2
+
+
 # ---- what is not well formed --------------------------------------------------------------------
 
 
@@ -262,6 +316,7 @@ def test_the_folder_is_that_of_the_start(python, tmp_path):
         (["--profile", "-c", "pass"], "expected one argument"),
         (["--profile", "nowhere/x", "-c", "pass"], "no such folder"),
         (["--profile", ".", "-c", "pass"], "a folder, not a file"),
+        (["--profile", "nowhere/", "-c", "pass"], "a folder, not a file"),
         (["--profile=", "-c", "pass"], "--profile"),
         (["--every", "60s", "-c", "pass"], "--every needs --profile FILE"),
         (["--signal", "USR2", "-c", "pass"], "--signal needs --profile FILE"),

@@ -9,6 +9,7 @@ from . import need_core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from typing import NoReturn
 
     from . import _Subparsers
@@ -66,7 +67,7 @@ def parse(own: list[str]) -> dict[str, str] | None:
     return options
 
 
-def settings(options: dict[str, str]) -> dict[str, str]:
+def settings(options: dict[str, str], target: Sequence[str] = ()) -> dict[str, str]:
     """The environment that says to the program what the options ask for, beside launch's own.
 
     Raises ValueError or OSError with a message for the user.
@@ -86,14 +87,26 @@ def settings(options: dict[str, str]) -> dict[str, str]:
     if "--profile" in options:
         from ..autoprofile import environment
 
-        extra.update(
-            environment(options["--profile"], options.get("--every"), options.get("--signal"))
-        )
+        path = options["--profile"]
+        _check_not_the_program(path, target)
+        extra.update(environment(path, options.get("--every"), options.get("--signal")))
     else:
         for name in ("--every", "--signal"):
             if name in options:
                 raise ValueError(f"{name} needs --profile FILE")
     return extra
+
+
+def _check_not_the_program(path: str, target: Sequence[str]) -> None:
+    """An empty one, which would be no loss to others."""
+    import os
+
+    try:
+        same = os.path.samefile(path, target[0])
+    except (IndexError, OSError, ValueError):  # one is not there
+        return
+    if same:
+        raise ValueError(f"--profile names the program itself, {path}: name another file, such as heap.pb.gz")
 
 
 def become(options: dict[str, str], target: list[str]) -> NoReturn:
@@ -106,7 +119,7 @@ def become(options: dict[str, str], target: list[str]) -> NoReturn:
         target,
         stats="--stats" in options,
         children="--no-children" not in options,
-        extra=settings(options),
+        extra=settings(options, target),
     )
 
 

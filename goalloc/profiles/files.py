@@ -8,6 +8,8 @@ from errno import EACCES, EISDIR
 
 from ..arguments import path as path_of
 
+_GZIP = b"\x1f\x8b"  # so begins what write_pprof() writes
+
 
 def write_whole(path: str | os.PathLike[str], data: str | bytes) -> None:
     """Writes a file beside it and renames that; what is no ordinary file is written to directly.
@@ -36,6 +38,21 @@ def check_place(path: str) -> None:
         os.unlink(beside)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None
+
+
+def check_loss(path: str) -> None:
+    """Raises FileExistsError where a profile that writes itself would replace what is none.
+
+    Whoever forgets its name has named the next word: a script.
+    """
+    if not os.path.isfile(path):
+        return
+    with open(path, "rb") as file:
+        begin = file.read(len(_GZIP))
+    if begin not in (b"", _GZIP):
+        raise FileExistsError(
+            f"{path} is no heap profile, and would be lost: name another file, such as heap.pb.gz"
+        )
 
 
 def _beside(target: str) -> str:
