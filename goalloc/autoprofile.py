@@ -2,7 +2,8 @@
 
 Exit is the end of the program by any way that runs Python code: its last line, an exception,
 sys.exit, SIGTERM where the program leaves that to the system, the end of a multiprocessing child.
-os._exit, SIGKILL and a crash leave what was written last.
+os._exit, SIGKILL and a crash leave what was written last, and so does a program that Python cannot
+find: a script with a slip in its name is no reason to lose the profile of before.
 
 A file is whole whenever it is there: it is written beside its place and renamed.
 """
@@ -122,6 +123,7 @@ class _Writer:
         self._lock = RLock()
         self._path = ""
         self._owner = 0  # whose file is _path itself
+        self._awaits_main = False  # no profile if Python does not find the program
         self._silent = 0  # the process that writes none
         self._every: float | None = None
         self._by_signal = 0  # files written so far
@@ -132,10 +134,20 @@ class _Writer:
         self._hooked = False
 
     def start(
-        self, path: str, owner: int, every: float | None, signum: int | None, silent: bool = False
+        self,
+        path: str,
+        owner: int,
+        every: float | None,
+        signum: int | None,
+        silent: bool = False,
+        before_main: bool = False,
     ) -> None:
-        """silent: only forks of this process write.  path: its full name, or "" where nobody can."""
+        """path: its full name, or "" where nobody can.
+
+        silent: only forks of this process write.  before_main: the program is yet to be found.
+        """
         self._stop_thread()
+        self._awaits_main = before_main and sys.argv[:1] not in ([], [""], ["-"], ["-c"])
         self._silent = os.getpid() if silent else 0
         self._path, self._owner, self._every = path, owner, every
         self._hook_into_process()
@@ -205,7 +217,8 @@ class _Writer:
 
     def _at_exit(self) -> None:
         self._stop_thread()
-        self.write(self.path())
+        if not self._awaits_main or _main_was_found():
+            self.write(self.path())
 
     def _at_sigterm(self, signum: int, frame: FrameType | None) -> None:
         import signal
@@ -286,6 +299,13 @@ class _Writer:
 _writer = _Writer()
 
 
+def _main_was_found() -> bool:
+    """Of a script, folder, zip file or module: until then __main__ has the loader that it was made with."""
+    from _frozen_importlib import BuiltinImporter
+
+    return getattr(sys.modules.get("__main__"), "__loader__", None) is not BuiltinImporter
+
+
 def _import_what_writes() -> None:
     """Now, because at the end the program may have changed where modules come from; and one that is
     imported then makes Python forget that Ctrl-C ended the program (it forgets when code in a string
@@ -339,6 +359,7 @@ def start_from(settings: Mapping[str, str]) -> None:
         _setting(settings, EVERY, parse_every),
         _setting(settings, SIGNAL, parse_signal),
         silent=helper == "forkserver",
+        before_main=True,
     )
     if path and not owner:  # else environment() has looked, for all processes that it is told to
         _writer.check()

@@ -1,8 +1,10 @@
 """Profiles from the command line, written by running programs."""
 
+import py_compile
 import signal
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from pychild import needs_launch, wait_for
@@ -283,6 +285,54 @@ def test_a_profile_of_before_and_an_empty_file_are_written_over(python, tmp_path
         result = python.run("--profile", "heap.pb.gz", *RATE_1, "-c", WORK)
         assert (result.returncode, result.stderr) == (0, "")
         assert work_in(path) == WORK_BYTES
+
+
+@pytest.fixture
+def targets(tmp_path):
+    """Folders and zip files, with a __main__ and without, and a package."""
+    for name in ("full", "bare"):
+        (tmp_path / name).mkdir()
+        file = "__main__.py" if name == "full" else "__init__.py"
+        (tmp_path / name / file).write_text(WORK)
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.write(tmp_path / name / file, file)
+    (tmp_path / "broken.py").write_text("1 1")
+
+
+@needs_launch
+@pytest.mark.parametrize(
+    "target", ["nope.py", "bare", "bare.zip", "-m nope", "-m bare", "-m bare.nope", "-m broken", "-m zlib"]
+)
+def test_where_there_is_no_program_the_profile_of_before_stays(python, tmp_path, targets, target):
+    former = b"\x1f\x8b of before"
+    (tmp_path / "heap.pb.gz").write_bytes(former)
+    ours, plain = python.run("--profile", "heap.pb.gz", *target.split()), python(*target.split())
+    assert (ours.returncode, ours.stderr) == (plain.returncode, plain.stderr) and ours.returncode
+    assert [p.read_bytes() for p in tmp_path.glob("heap*")] == [former]
+
+
+@needs_launch
+@pytest.mark.parametrize("target", ["full", "full.zip", "full/__main__.py", "-m full", "full/compiled.pyc"])
+def test_all_that_python_runs_has_its_profile(python, tmp_path, targets, target):
+    py_compile.compile(tmp_path / "full" / "__main__.py", tmp_path / "full" / "compiled.pyc")
+    result = python.run("--profile", "heap.pb.gz", *RATE_1, *target.split())
+    assert (result.returncode, result.stderr) == (0, "")
+    assert work_in(tmp_path / "heap.pb.gz") == WORK_BYTES
+
+
+@needs_launch
+def test_a_program_that_hides_what_it_was_has_its_profile(python, tmp_path):
+    """As runners of other programs do."""
+    (tmp_path / "program.py").write_text(
+        WORK + "import sys, types\nkept = x, sys.modules['__main__']\n"
+        "sys.argv = ['other']\nsys.modules['__main__'] = types.ModuleType('__main__')\n"
+        "sys.modules['__main__'].kept = kept"
+    )
+    for target in (["program.py"], ["-c", "import program"]):
+        result = python.run("--profile", "heap.pb.gz", *RATE_1, *target)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert work_in(tmp_path / "heap.pb.gz") == WORK_BYTES
+        (tmp_path / "heap.pb.gz").unlink()
 
 
 @needs_launch
