@@ -108,11 +108,11 @@ static void read_layout(struct settings *s) {
         warn("goalloc: warning: GOALLOC_LAYOUT is neither sparse nor linear; sparse is used\n");
     if (size == NULL)
         return;
-    if (parse_bytes(size, &n) && n > 0 && n <= LINEAR_BYTES_MAX)
+    if (parse_bytes(size, &n) && n >= GA_ARENA_SIZE && n <= LINEAR_BYTES_MAX)
         s->linear_bytes = n;
     else
-        warn("goalloc: warning: GOALLOC_LINEAR_SIZE is not a size such as 64GiB; "
-             "the default is used\n");
+        warn("goalloc: warning: GOALLOC_LINEAR_SIZE is not a size such as 64GiB, of 64MiB at "
+             "least; the default is used\n");
 }
 
 /* A number of which 0 is none: so is "off". */

@@ -14,7 +14,7 @@ from goalloc import _core
 WARNINGS = {
     "GOALLOC_LAYOUT": "GOALLOC_LAYOUT is neither sparse nor linear; sparse is used",
     "GOALLOC_LINEAR_SIZE": (
-        "GOALLOC_LINEAR_SIZE is not a size such as 64GiB; the default is used"
+        "GOALLOC_LINEAR_SIZE is not a size such as 64GiB, of 64MiB at least; the default is used"
     ),
     "GOALLOC_HUGE_PAGES": "GOALLOC_HUGE_PAGES is none of off, dense and all; off is used",
     "GOALLOC_DEBUG": (
@@ -38,7 +38,7 @@ WARNINGS = {
 }
 GOOD = {
     "GOALLOC_LAYOUT": ["sparse", "linear"],
-    "GOALLOC_LINEAR_SIZE": ["256MiB", "1 GiB"],
+    "GOALLOC_LINEAR_SIZE": ["64MiB", "1 GiB"],
     "GOALLOC_HUGE_PAGES": ["off", "dense", "all"],
     "GOALLOC_DEBUG": ["off", "0", "1", "50000"],
     "GOALLOC_PROFILE_RATE": ["512KiB", "1", "0", "off"],
@@ -62,6 +62,14 @@ def test_what_makes_no_sense_is_told_in_one_line(python, name):
         done = python.run("-c", CODE, env={name: value})
         assert (done.returncode, done.stdout) == (0, "launch 1\n"), value
         assert done.stderr == f"goalloc: warning: {WARNINGS[name]}\n", value
+
+
+@needs_replaceable
+def test_a_reservation_smaller_than_an_arena_makes_no_sense(python):
+    for value in ("1", "64", "63MiB"):
+        done = python.run("-c", CODE, env={"GOALLOC_LAYOUT": "linear", "GOALLOC_LINEAR_SIZE": value})
+        assert (done.returncode, done.stdout) == (0, "launch 1\n")
+        assert done.stderr == f"goalloc: warning: {WARNINGS['GOALLOC_LINEAR_SIZE']}\n", value
 
 
 @needs_replaceable

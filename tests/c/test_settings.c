@@ -108,6 +108,8 @@ static void test_environment(void) {
         {"GOALLOC_LAYOUT", "linear", FIELD(layout), LAYOUT_LINEAR},
         {"GOALLOC_LAYOUT", "round", FIELD(layout), LAYOUT_SPARSE},
         {"GOALLOC_LINEAR_SIZE", "1GiB", FIELD(linear_bytes), 1 << 30},
+        {"GOALLOC_LINEAR_SIZE", "64MiB", FIELD(linear_bytes), 64 << 20},
+        {"GOALLOC_LINEAR_SIZE", "67108863", FIELD(linear_bytes), 0}, /* less than an arena */
         {"GOALLOC_LINEAR_SIZE", "0", FIELD(linear_bytes), 0},
         {"GOALLOC_LINEAR_SIZE", "much", FIELD(linear_bytes), 0},
         /* the tables would not fit */
