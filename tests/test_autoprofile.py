@@ -115,15 +115,26 @@ def test_a_file_that_is_no_profile_stays(python, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words, part",
+    "words, env, part",
     [
-        (["--profile", "/proc/x.pb.gz"], "no file can be made there: /proc/x.pb.gz"),
-        (["--profile", "x.pb.gz", "--rate", "0"], "--rate 0 turns the profile off"),
-        (["--profile", "x.pb.gz", "--rate", "off"], "--rate off turns the profile off"),
+        (["--profile", "/proc/x.pb.gz"], {}, "no file can be made there: /proc/x.pb.gz"),
+        (["--profile", "x.pb.gz", "--rate", "0"], {}, "--rate 0 turns the profile off"),
+        (["--profile", "x.pb.gz", "--rate", "off"], {}, "--rate off turns the profile off"),
+        (["--profile", "x.pb.gz"], {"GOALLOC_PROFILE_RATE": "off"}, "GOALLOC_PROFILE_RATE=off turns the profile off"),
+        (["--profile", "x.pb.gz"], {"GOALLOC_PROFILE_RATE": "0"}, "GOALLOC_PROFILE_RATE=0 turns the profile off"),
     ],
 )
-def test_a_profile_that_would_not_be_is_refused(python, tmp_path, words, part):
-    result = python.run(*words, "-c", "print('runs')")
+def test_a_profile_that_would_not_be_is_refused(python, tmp_path, words, env, part):
+    result = python.run(*words, "-c", "print('runs')", env=env)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("usage: ") and part in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_launch
+@pytest.mark.parametrize("rate", ["off", "often", ""])
+def test_the_rate_that_is_given_counts_and_none_in_the_environment_is_refused(python, tmp_path, rate):
+    given = ["--rate", "1"] if rate == "off" else []
+    result = python.run("--profile", "x.pb.gz", *given, "-c", WORK, env={"GOALLOC_PROFILE_RATE": rate})
+    assert result.returncode == 0 and ("GOALLOC_PROFILE_RATE" in result.stderr) == (rate == "often")
+    assert goalloc.read_profile(tmp_path / "x.pb.gz").rate == (1 if given else 512 * 1024)

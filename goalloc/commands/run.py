@@ -24,6 +24,7 @@ VALUES = {
     "--signal": ("SIGNAL", "and at this signal, numbered: SIGUSR2"),
     "--rate": ("BYTES", "sample a block about every so many bytes: 64KiB; 1 all, 0 none"),
 }
+_RATE = "GOALLOC_PROFILE_RATE"
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
@@ -73,21 +74,19 @@ def settings(options: dict[str, str], target: Sequence[str] = ()) -> dict[str, s
     Raises ValueError or OSError with a message for the user.
     """
     extra = {}
-    given = options.get("--rate")
-    if given is not None:
+    if "--rate" in options:
         from ..arguments import sample_rate
 
         try:
-            off = not sample_rate(given)
+            sample_rate(options["--rate"])
         except ValueError as error:
             raise ValueError(f"--rate: {error}") from None
-        if off and "--profile" in options:
-            raise ValueError(f"--rate {given} turns the profile off, and --profile asks for one")
-        extra["GOALLOC_PROFILE_RATE"] = given
+        extra[_RATE] = options["--rate"]
     if "--profile" in options:
         from ..autoprofile import environment
 
         path = options["--profile"]
+        _check_not_off(options.get("--rate"))
         _check_not_the_program(path, target)
         extra.update(environment(path, options.get("--every"), options.get("--signal")))
     else:
@@ -95,6 +94,22 @@ def settings(options: dict[str, str], target: Sequence[str] = ()) -> dict[str, s
             if name in options:
                 raise ValueError(f"{name} needs --profile FILE")
     return extra
+
+
+def _check_not_off(given: str | None) -> None:
+    """given: --rate, if it is.  Of what is no rate in the environment the core tells."""
+    import os
+
+    from ..arguments import sample_rate
+
+    text = given or os.environ.get(_RATE)
+    try:
+        off = bool(text) and not sample_rate(text)
+    except ValueError:
+        return
+    if off:
+        what = f"--rate {text}" if given else f"{_RATE}={text}"
+        raise ValueError(f"{what} turns the profile off, and --profile asks for one")
 
 
 def _check_not_the_program(path: str, target: Sequence[str]) -> None:
