@@ -38,19 +38,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _replace_closed_streams() -> None:
-    """Those that were closed before Python began: what goes there is lost, and nothing comes.
+    """Those that were closed before Python began: nothing comes, what is printed is an error, and
+    what is said of it is lost.
 
     A program that is run inherits none of them.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
+            access = os.O_RDONLY if name == "stdout" else os.O_RDWR
+            setattr(sys, name, open(os.open(os.devnull, access), mode, closefd=False))
 
 
 def _by_argparse(own: list[str], error: str | None) -> int:
+    from contextlib import redirect_stdout
+
     from .commands.plain import allow_any_stdout
+    from .commands.stdout import Stdout
 
     allow_any_stdout()
+    with redirect_stdout(Stdout(sys.stdout)):
+        return _act(own, error)
+
+
+def _read(own: list[str], error: str | None) -> argparse.Namespace:
     parser = _parser()
     args, unknown = parser.parse_known_args(own)
     if unknown:
@@ -60,7 +70,7 @@ def _by_argparse(own: list[str], error: str | None) -> int:
         args.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     if error is not None:
         args.error(error)
-    return _act(args)
+    return args
 
 
 def _fail(error: CommandError) -> int:
@@ -68,19 +78,23 @@ def _fail(error: CommandError) -> int:
     return error.status
 
 
-def _act(args: argparse.Namespace) -> int:
+def _act(own: list[str], error: str | None) -> int:
     try:
-        status: int = args.action(args)
-        sys.stdout.flush()
+        try:
+            args = _read(own, error)
+            status: int = args.action(args)
+        finally:  # argparse prints its help and exits
+            sys.stdout.flush()
     except BrokenPipeError:  # `goalloc classes | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from .commands.stdout import drop_rest
+
+        drop_rest()
         status = 0
-    except CommandError as error:
-        status = _fail(error)
-    except OSError as error:
-        text = error if error.filename is None else f"{error.filename}: {error.strerror}"
+    except CommandError as why_not:
+        status = _fail(why_not)
+    except OSError as why_not:
+        text = why_not if why_not.filename is None else f"{why_not.filename}: {why_not.strerror}"
         print(f"goalloc: {text}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except KeyboardInterrupt:
         status = 130

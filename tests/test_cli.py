@@ -71,10 +71,7 @@ def test_a_good_run_does_without_argparse(python, flags):
     assert ("heap_alloc" in result.stderr) == ("--stats" in flags)
 
 
-@pytest.mark.parametrize(
-    "words, ends",
-    [("run -c 'open(\"ran\", \"w\")'", "0"), ("classes", "0"), ("top -", "2"), ("doctor -x", "2")],
-)
+@pytest.mark.parametrize("words, ends", [("run -c 'open(\"ran\", \"w\")'", "0"), ("top -", "2"), ("doctor -x", "2")])
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_were_closed_before_are_no_error(python, words, ends, closed):
     """As cron and supervisors start programs."""
@@ -195,13 +192,20 @@ def test_every_sign_of_the_views_has_a_plain_one():
         assert len(set(picture.translate(plain._PLAIN))) == len(picture)
 
 
-def test_a_full_disk_is_a_message():
-    command = f"{sys.executable} -m goalloc classes >/dev/full"
-    done = subprocess.run(
-        ["sh", "-c", command], cwd="/", capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("goalloc: ") and done.stderr.count("\n") == 1
+@pytest.mark.parametrize("words", ["classes", "-h", "--version", "top -h", "stats {}", "pprof -o - {}", "flamegraph {}"])
+@pytest.mark.parametrize("where, why", [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")])
+def test_what_cannot_be_printed_is_a_message(tmp_path, words, where, why):
+    """Also where standard output was closed before: then nobody has what was asked for."""
+    goalloc.heap_profile().write_pprof(tmp_path / "heap.pb.gz")
+    command = f"{sys.executable} -P -m goalloc {words.format('heap.pb.gz')} {where}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, f"goalloc: standard output: {why}\n")
+
+
+def test_where_errors_are_closed_what_is_printed_counts(python):
+    command = f"{sys.executable} -m goalloc classes 2>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=python.folder, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, sizes_text(goalloc.size_classes()) + "\n")
 
 
 @pytest.fixture

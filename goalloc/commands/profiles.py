@@ -210,7 +210,10 @@ def _to_stdout(content: str | bytes) -> None:
         return
     if sys.stdout.isatty():
         raise CommandError("that is no text for a terminal: give a file by -o", _BAD_FILE)
-    sys.stdout.buffer.write(content)
+    from .stdout import named
+
+    with named():
+        sys.stdout.buffer.write(content)
 
 
 def top(args: argparse.Namespace) -> int:
