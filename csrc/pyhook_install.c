@@ -196,11 +196,14 @@ static void stop_serving(void) {
 /* ---- in and out ----------------------------------------------------------------------------- */
 
 static const char *install(enum pyhook_mode wanted, bool tracing) {
+    static const char *const already[] = {
+        [PYHOOK_LAUNCH] = "goalloc is installed already, in launch mode; uninstall() it first",
+        [PYHOOK_IMPORT] = "goalloc is installed already, in import mode; uninstall() it first",
+        [PYHOOK_WRAP] = "goalloc is installed already, in wrap mode; uninstall() it first",
+    };
     enum pyhook_mode now = pyhook_mode();
     if (now != PYHOOK_NONE)
-        return wanted == PYHOOK_NONE || wanted == now
-                   ? NULL
-                   : "goalloc is installed already, in another mode; uninstall() it first";
+        return wanted == PYHOOK_NONE || wanted == now ? NULL : already[now];
     stop_serving(); /* what another tool has left of us in the table, if anything */
     wrap_take_out();
     const char *why = import_obstacle(tracing);
