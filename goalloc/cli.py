@@ -101,6 +101,12 @@ def _act(own: list[str], error: str | None) -> int:
     return status
 
 
+def _need_command(args: argparse.Namespace) -> int:
+    """Not left to argparse, which would ask for it before it tells of an option that it does not know."""
+    args.error("the following arguments are required: command")
+    return 2
+
+
 def _prog() -> str:
     """The way it was called: both ways are the same, but for where goalloc is found."""
     return "goalloc" if os.path.basename(sys.argv[0]) == "goalloc" else "python -m goalloc"
@@ -116,7 +122,8 @@ def _parser() -> argparse.ArgumentParser:
         prog=_prog(), description="Go's memory allocator under CPython."
     )
     parser.add_argument("--version", action="version", version=f"goalloc {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    parser.set_defaults(error=parser.error, action=_need_command)
+    commands = parser.add_subparsers(dest="command", metavar="command")
     for subject in ("run", "info", "profiles", "attach", "enable", "kernel"):
         import_module(f"{__package__}.commands.{subject}").add(commands)
     return parser

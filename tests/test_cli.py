@@ -11,6 +11,7 @@ import pytest
 from pychild import needs_launch, needs_replaceable
 
 import goalloc
+from goalloc.cli import main
 from goalloc.display.sizetable import sizes_text
 
 
@@ -58,6 +59,25 @@ def test_bad_arguments_are_a_message_and_status_2(python, words):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("usage: python -m goalloc")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words, error",
+    [
+        ([], "the following arguments are required: command"),
+        (["--nope"], "unrecognized arguments: --nope"),
+        (["kernel"], "the following arguments are required: action"),
+        (["kernel", "--nope"], "unrecognized arguments: --nope"),
+        (["attach", "abc"], "argument PID: not the number of a process: 'abc'"),
+        (["attach", "1", "--timeout", "soon"], "argument --timeout: not a number of seconds: 'soon'"),
+        (["attach", "1", "--timeout", "nan"], "argument --timeout: not a number of seconds: 'nan'"),
+    ],
+)
+def test_bad_arguments_are_named(capsys, words, error):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "") and err.endswith(f" error: {error}\n")
 
 
 @needs_launch

@@ -59,7 +59,7 @@ def add(commands: _Subparsers) -> None:
         "mode where others have the allocators; one that has it stays as it is. What was allocated "
         "before is not seen.",
     )
-    parser.add_argument("pid", type=int, metavar="PID")
+    parser.add_argument("pid", type=_pid, metavar="PID")
     parser.add_argument("--profile", metavar="FILE", help="write its heap profile there now")
     parser.add_argument("--every", metavar="TIME", help="and again every so often, and at its end")
     parser.add_argument("--signal", metavar="SIGNAL", help="and at this signal, numbered")
@@ -68,9 +68,31 @@ def add(commands: _Subparsers) -> None:
     )
     parser.add_argument("--rate", metavar="BYTES", help="the profile's rate from now on: 64KiB")
     parser.add_argument(
-        "--timeout", type=float, default=_TIMEOUT, metavar="SECONDS",
+        "--timeout", type=_seconds, default=_TIMEOUT, metavar="SECONDS",
         help="how long to wait for its main thread (default: %(default)g)",
     )  # fmt: skip
+
+
+def _pid(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise _no(f"not the number of a process: {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise _no(f"not a number of seconds: {text!r}")
+    return seconds
+
+
+def _no(message: str) -> argparse.ArgumentTypeError:
+    from argparse import ArgumentTypeError
+
+    return ArgumentTypeError(message)
 
 
 def attach(args: argparse.Namespace) -> int:

@@ -22,9 +22,9 @@ _NAME = "goalloc"
 
 def add(commands: _Subparsers) -> None:
     parser = add_command(
-        commands, "kernel", _nothing, "add a Jupyter kernel that runs on goalloc"
+        commands, "kernel", _need_action, "add a Jupyter kernel that runs on goalloc"
     )
-    actions = parser.add_subparsers(dest="action_name", required=True, metavar="action")
+    actions = parser.add_subparsers(dest="action_name", metavar="action")
     install = add_command(
         actions,
         "install",
@@ -51,8 +51,9 @@ def _name(text: str) -> str:
     return text
 
 
-def _nothing(args: argparse.Namespace) -> int:
-    raise AssertionError("a kernel action is required")
+def _need_action(args: argparse.Namespace) -> int:
+    args.error("the following arguments are required: action")
+    return 2
 
 
 def specification(display_name: str | None, rate: str | None) -> dict[str, Any]:
