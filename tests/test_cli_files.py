@@ -187,6 +187,8 @@ def test_bad_files_are_a_message_and_status_2(files, capsys, how, command):
     [
         (["top", ""], "empty"),
         (["top", "-", "-"], "only once"),
+        (["top", "http://h/debug/pprof/heap"], "goalloc: http://h/debug/pprof/heap: profiles are read from files"),
+        (["diff", "a.pb.gz", "https://h/x?gc=1"], "fetch it by curl -o heap.pb.gz 'https://h/x?gc=1'"),
         (["diff", "-", "-"], "only once"),
         (["flamegraph", "-o", ".", "a.pb.gz"], ".: Is a directory"),
         (["flamegraph", "-o", "nowhere/x.html", "a.pb.gz"], "goalloc: nowhere/x.html: No such file"),

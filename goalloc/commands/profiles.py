@@ -93,6 +93,10 @@ def _add_by(parser: argparse.ArgumentParser, choices: Sequence[str]) -> None:
 def _read(path: str) -> HeapProfile:
     if not path:
         raise CommandError("the name of a file is empty", _BAD_FILE)
+    if path.startswith(("http://", "https://")):
+        raise CommandError(
+            f"{path}: profiles are read from files: fetch it by curl -o heap.pb.gz '{path}'", _BAD_FILE
+        )
     try:
         with progress(f"reading {path}"):
             return _read_stdin() if path == "-" else _read_file(path)
