@@ -15,23 +15,27 @@ def whole_number(value: Any, what: str) -> int:
     return int(value.__index__())
 
 
-def rows(value: Any) -> int | None:
+def rows(value: Any, what: str = "rows") -> int | None:
     """How many rows or lines to show; None: all."""
     if value is None:
         return None
-    n = whole_number(value, "a number of rows, or None for all")
+    n = whole_number(value, f"a number of {what}, or None for all")
     if n < 0:
-        raise ValueError(f"a number of rows, at least 0: {value!r}")
+        raise ValueError(f"a number of {what}, at least 0: {value!r}")
     return n
 
 
-def rows_of_text(text: str) -> int:
+def rows_of_text(text: str, what: str = "rows") -> int:
     """The same of a command line, for argparse; there is no None."""
     if not text.isdecimal():
         from argparse import ArgumentTypeError
 
-        raise ArgumentTypeError(f"not a number of rows: {text!r}")
+        raise ArgumentTypeError(f"not a number of {what}: {text!r}")
     return int(text)
+
+
+def levels_of_text(text: str) -> int:
+    return rows_of_text(text, "levels")
 
 
 def is_off(value: Any) -> bool:

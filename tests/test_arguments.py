@@ -26,6 +26,7 @@ PROFILE_CALLS = {
     "tree(1)": (lambda p: p.tree(1), ValueError, "no value 1"),
     "to_text('x')": (lambda p: p.tree().to_text("x"), TypeError, "a percentage of the whole: 'x'"),
     "to_text(lines=-1)": (lambda p: p.tree().to_text(lines=-1), ValueError, "at least 0: -1"),
+    "to_text(depth='x')": (lambda p: p.tree().to_text(depth="x"), TypeError, "a number of levels, or None"),
     "flamegraph(title=3)": (lambda p: p.flamegraph(title=3), TypeError, "a title, as text: 3"),
     "diff('x')": (lambda p: p.diff("x"), TypeError, "takes a HeapProfile, not str"),
     "to_speedscope(3)": (lambda p: p.to_speedscope(3), TypeError, "a name, as text: 3"),

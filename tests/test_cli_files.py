@@ -61,6 +61,9 @@ def test_tree(files, capsys):
     assert said(capsys, "tree", "--no-fold", "a.pb.gz") == f"{profile.tree(fold=False)}\n"
     expected = profile.tree("alloc_space", by="module")
     assert said(capsys, "tree", "--value", "alloc_space", "--by", "module", "a.pb.gz") == f"{expected}\n"
+    few = profile.tree().to_text(lines=3, depth=1)
+    assert said(capsys, "tree", "-n", "3", "--depth", "1", "a.pb.gz") == f"{few}\n"
+    assert few not in (profile.tree().to_text(lines=3), profile.tree().to_text(depth=1))
 
 
 def test_diff_is_of_the_second_to_the_first(files, capsys):
@@ -279,6 +282,7 @@ def test_values_that_a_file_does_not_have(files, capsys):
         ["top", "-n", "x", "a.pb.gz"],
         ["top", "--by", "colour", "a.pb.gz"],
         ["tree", "--by", "thread", "a.pb.gz"],
+        ["tree", "--depth", "-1", "a.pb.gz"],
         ["tree", "--value", "space", "a.pb.gz"],
         ["diff", "a.pb.gz"],
         ["diff", "a.pb.gz", "b.pb.gz", "c.pb.gz"],

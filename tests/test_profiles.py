@@ -241,6 +241,22 @@ def test_tree_prints_calls_below_their_callers(profile):
     assert "(1 smaller)" in profile.tree().to_text(least=20)
 
 
+def test_a_tree_so_many_levels_deep(profile):
+    tree = profile.tree()
+    whole = names_in(tree.to_text())
+    assert max(map(indent, whole)) > 6
+    for depth in (0, 1, 3, 100):
+        assert names_in(tree.to_text(depth=depth)) == [n for n in whole if indent(n) <= 2 * depth]
+
+
+def names_in(text):
+    return [line.partition("%  ")[2] for line in text.splitlines()[1:]]
+
+
+def indent(name):
+    return len(name) - len(name.lstrip("├└│ "))
+
+
 def test_tree_as_data(profile):
     nodes = json.loads(json.dumps(profile.tree().as_dict()))["nodes"]
     assert nodes[0]["parent"] is None and nodes[0]["total"] == profile.total()

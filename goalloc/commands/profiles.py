@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ..arguments import rows_of_text
+from ..arguments import levels_of_text, rows_of_text
 from . import CommandError, add_command
 from .progress import progress
 
@@ -40,7 +40,7 @@ def _add(
     help: str,
     files: str = "many",
 ) -> None:
-    from ..profiles.records import BY_FRAMES, BY_SAMPLES, VALUES
+    from ..profiles.records import BY_FRAMES, BY_SAMPLES, LINES_OF_TREE, VALUES
 
     parser = add_command(commands, name, action, help)
     if files == "two":
@@ -65,6 +65,13 @@ def _add(
             "--cum", action="store_true", help="sort by what a row and all that it called did"
         )
     if name == "tree":
+        parser.add_argument(
+            "-n", type=rows_of_text, default=LINES_OF_TREE, help="rows (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--depth", type=levels_of_text, metavar="LEVELS",
+            help="only so many levels of calls; a total has what is below (default: all)",
+        )  # fmt: skip
         _add_by(parser, BY_FRAMES)
     if name in ("top", "diff", "tree", "flamegraph"):
         parser.add_argument(
@@ -237,7 +244,8 @@ def tree(args: argparse.Namespace) -> int:
     profile = _read_all(args.files)
     _checked(profile, args.value)
     with progress("summing up"):
-        text = str(profile.tree(args.value, by=args.by, fold=args.fold))
+        shown = profile.tree(args.value, by=args.by, fold=args.fold)
+        text = shown.to_text(lines=args.n, depth=args.depth)
     print(text)
     return 0
 

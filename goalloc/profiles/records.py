@@ -20,6 +20,9 @@ VALUES = (
 BY_FRAMES = ("function", "line", "file", "module")
 BY_SAMPLES = ("thread", "size", "domain")
 
+#: How many lines of a tree are shown where nothing else is asked for.
+LINES_OF_TREE = 200
+
 #: Names of the domains by their number in C; "" is that of a profile of another program.
 DOMAINS = ("raw", "mem", "obj", "")
 

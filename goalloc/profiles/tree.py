@@ -8,6 +8,7 @@ from ..arguments import real_number
 from ..arguments import rows as rows_wanted
 from .folding import folded
 from .groups import Groups, group
+from .records import LINES_OF_TREE
 from .values import described, sampled, shown
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from .profile import HeapProfile
 
 _LEAST_PERCENT = 1.0
-_MOST_LINES = 200
 
 
 class CallTrie(NamedTuple):
@@ -151,9 +151,16 @@ class Tree:
         frame = dataframe({name: [node[name] for node in nodes] for name in names})
         return frame.astype({"parent": "Int64"})  # the root has none
 
-    def to_text(self, least: float = _LEAST_PERCENT, lines: int | None = _MOST_LINES) -> str:
-        """As text: only nodes of at least so many percent of the whole, and only so many lines."""
+    def to_text(
+        self,
+        least: float = _LEAST_PERCENT,
+        lines: int | None = LINES_OF_TREE,
+        depth: int | None = None,
+    ) -> str:
+        """As text: only nodes of at least so many percent of the whole, only so many lines, and only
+        so many levels below the root."""
         lines = rows_wanted(lines)
+        depth = rows_wanted(depth, "levels")
         least = float(real_number(least, "a percentage of the whole"))
         cut = abs(self._whole) * least / 100
         rows: list[tuple[str, str, str]] = []
@@ -162,9 +169,8 @@ class Tree:
         while waiting and (lines is None or len(rows) < lines):
             name, own, total, node, before, below = waiting.pop()
             rows.append((self._shown(own), self._shown(total, percent=True), before + name))
-            inner = (
-                [(c.name, c.own, c.total, c._number) for c in Node(self, node)] if node >= 0 else []
-            )
+            ends = node < 0 or (depth is not None and len(below) == 2 * depth)
+            inner = [] if ends else [(c.name, c.own, c.total, c._number) for c in Node(self, node)]
             kept = [c for c in inner if abs(c[2]) >= cut]
             small = [c[2] for c in inner if abs(c[2]) < cut]
             if small:
