@@ -1,5 +1,6 @@
 """The C API for other extensions: the two examples, the rules that goalloc.h states, the ABI version."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pychild import Child, needs_launch, needs_replaceable
 import goalloc
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+IGNORED = Path(__file__).parents[1] / ".gitignore"
 CTESTS = Path(__file__).parent / "c"
 
 pytest.importorskip("setuptools")
@@ -52,6 +54,26 @@ def door(tmp_path_factory):
 
 # Of the examples none says that it does without the GIL: a free-threaded Python warns of that.
 WITH_GIL = {"PYTHON_GIL": "1"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("git") is None or not IGNORED.exists(), reason="no clone, or no git")
+@pytest.mark.parametrize("name", ["capi_c", "capi_cython"])
+def test_a_built_example_leaves_nothing_untracked(tmp_path, name):
+    pytest.importorskip("Cython")
+    folder = tmp_path / "examples" / name
+    shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("build", "*.so", "primes.c"))
+    shutil.copy(IGNORED, tmp_path)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # as a hook of git sets them
+
+    def git(*words):
+        return subprocess.run(["git", *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+
+    git("init", "-q")
+    git("add", ".")
+    build(folder, name)
+    status = git("status", "--porcelain", "-uall")
+    assert [line for line in status.stdout.splitlines() if line.startswith("??")] == []
 
 
 @pytest.mark.slow
