@@ -1,7 +1,9 @@
 """`goalloc kernel install`: the kernel's specification, and the kernel itself."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from pychild import needs_launch
@@ -49,6 +51,18 @@ def test_places(jupyter, python, tmp_path):
     assert out == f"kernel goalloc installed in {tmp_path / 'data' / 'kernels' / 'goalloc'}\n"
     again = python.output("-m", "goalloc", "kernel", "install", env=home)
     assert again == out
+
+
+@pytest.mark.parametrize("words", [[], ["--name", "other"]])
+def test_it_is_removed_as_the_readme_says(jupyter, python, tmp_path, words):
+    env = {"HOME": str(tmp_path), "JUPYTER_DATA_DIR": str(tmp_path / "data")}
+    python.output("-m", "goalloc", "kernel", "install", *words, env=env)
+    (kernel,) = (tmp_path / "data" / "kernels").iterdir()
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (command,) = re.findall(r"`jupyter kernelspec (remove) (goalloc)`", readme)
+    name = words[-1] if words else command[1]
+    done = python("-m", "jupyter_client.kernelspecapp", command[0], "-f", name, env=env)
+    assert done.returncode == 0 and not kernel.exists(), done
 
 
 @needs_launch
