@@ -40,7 +40,8 @@ MemStatsFields = namedtuple(
     "heap_alloc heap_sys heap_idle heap_inuse heap_released heap_objects "
     "stack_inuse stack_sys mspan_inuse mspan_sys mcache_inuse mcache_sys "
     "buck_hash_sys gc_sys other_sys "
-    "heap_inuse_released scavenged_bytes scavenge_ns by_size",
+    "heap_inuse_released scavenged_bytes scavenge_ns by_size note",
+    defaults=("",),
 )
 ClassStatsFields = namedtuple(
     "ClassStatsFields",
@@ -65,7 +66,9 @@ CallSiteFields = namedtuple(
     "CallSiteFields",
     "function filename line held_bytes live_bytes live_objects samples spans stack",
 )
-FragmentationFields = namedtuple("FragmentationFields", "classes sites held_bytes")
+FragmentationFields = namedtuple(
+    "FragmentationFields", "classes sites held_bytes note", defaults=("",)
+)
 SnapshotDiffFields = namedtuple("SnapshotDiffFields", "nanoseconds memstats classes")
 FrameFields = namedtuple(
     "FrameFields", "function filename line module first_line", defaults=("", 0)

@@ -51,6 +51,7 @@ class MemStatsFields(NamedTuple):
     scavenged_bytes: _Int
     scavenge_ns: _Int
     by_size: tuple[BySize, ...]
+    note: str = ""
 
 class ClassStatsFields(NamedTuple):
     span_class: int
@@ -142,6 +143,7 @@ class FragmentationFields(NamedTuple):
     classes: tuple[ClassFragmentation, ...]
     sites: tuple[CallSite, ...] | None
     held_bytes: int
+    note: str = ""
 
 class SnapshotDiffFields(NamedTuple):
     nanoseconds: int

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     _By: TypeAlias = Literal["line", "function", "file"]
 
+_IN_WRAP_MODE = "in wrap mode it is not known what is live and where, and so nothing of fragmentation"
 _SPARSE = 0.25  # a span with fewer live slots than this part is nearly empty
 
 
@@ -65,6 +66,7 @@ class Fragmentation(Record, FragmentationFields):
     sites       CallSite, those that hold most first; None: there is no profile to tell
     held_bytes  free slots in spans with a live block, less what of them is given back: the sum over
                 the classes
+    note        one sentence where goalloc is not in place, or in wrap mode; mostly empty
     """
 
     __slots__ = ()
@@ -108,7 +110,8 @@ def fragmentation_of(
     sites = None
     if profile is not None:
         sites = tuple(sorted(_sites(spans, profile, by), key=lambda s: s[3:], reverse=True))
-    return Fragmentation(tuple(classes), sites, sum(c.held_bytes for c in classes))
+    note = _IN_WRAP_MODE if snapshot.memstats.sys is None else snapshot.memstats.note
+    return Fragmentation(tuple(classes), sites, sum(c.held_bytes for c in classes), note)
 
 
 def held_bytes(span: Span) -> int:

@@ -9,6 +9,7 @@ from . import __version__, hooks, process
 from .arguments import rows_of_text
 from .display.cells import cell_numbers
 from .errors import InstallError
+from .place import NOT_IN_PLACE
 from .profiles.live import heap_profile
 from .profiles.piece import RATE, VIEWS, CodeProfile
 from .profiles.records import VALUES
@@ -155,7 +156,7 @@ def _profile_cell(shell: Any, line: str, cell: str) -> object:
     if options.output is not None and not _is_name(options.output):
         raise UsageError(f"--output: not a name for a variable: {options.output!r}")
     if hooks.mode() is None:
-        raise UsageError("goalloc serves no blocks in this process: call goalloc.install() before")
+        raise UsageError(NOT_IN_PLACE)
     try:
         codes = _compiled(shell, cell)
     except SyntaxError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _core
 from .heap import HeapView
+from .place import note_of
 from .snapshots import Snapshot
 from .stats import classes_from_counts, memstats_from_counts
 from .tables import ArenaTable, ClassTable, SpanTable
@@ -30,7 +31,11 @@ def memstats() -> MemStats:
     """Go's MemStats of the process heap; in wrap mode what is known of the allocators below."""
     if _wrapped():
         return memstats_from_counts(*_core.wrap_counts(), _core.size_class_table())
-    return _view().memstats()
+    return _noted(_view().memstats())
+
+
+def _noted(m: MemStats) -> MemStats:
+    return m._replace(note=note_of(_core.mode(), m.mallocs))
 
 
 def class_stats() -> ClassTable:
@@ -58,7 +63,8 @@ def arenas() -> ArenaTable:
 def snapshot() -> Snapshot:
     """The process heap, all of it, consistent at one moment; in wrap mode without spans and arenas."""
     if not _wrapped():
-        return _view().snapshot()
+        s = _view().snapshot()
+        return Snapshot(_noted(s.memstats), s.classes, s.arenas, s.nanotime, s._packed, s._bits)
     from time import monotonic_ns
 
     sizes = _core.size_class_table()

@@ -203,12 +203,12 @@ def _minus(a: int | None, b: int | None) -> int | None:
 
 
 def _memstats_diff(a: MemStats, b: MemStats) -> MemStats:
-    numbers = [_minus(x, y) for x, y in zip(a[:-1], b[:-1])]
+    numbers = [_minus(x, y) for x, y in zip(a[:-2], b[:-2])]
     sizes = tuple(
         BySize(x.size, x.mallocs - y.mallocs, _minus(x.frees, y.frees))
         for x, y in zip(a.by_size, b.by_size)
     )
-    return MemStats._make((*numbers, sizes))
+    return MemStats._make((*numbers, sizes, a.note))
 
 
 def _class_diff(a: ClassStats, b: ClassStats) -> ClassStats:

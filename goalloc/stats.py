@@ -50,14 +50,17 @@ class MemStats(Record, MemStatsFields):
     (nanoseconds) the scavenger has worked.
 
     In wrap mode the blocks are those of other allocators: mallocs, frees, total_alloc (the bytes asked
-    for, not rounded up) and by_size[...].mallocs are known, all else is None.
+    for, not rounded up) and by_size[...].mallocs are known, all other numbers are None.
+
+    note is one sentence where goalloc is not in place, and mostly empty.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{n}={v}" for n, v in zip(self._fields[:-1], self))
-        return f"MemStats({fields}, by_size=<{len(self.by_size)} classes>)"
+        fields = ", ".join(f"{n}={v}" for n, v in zip(self._fields[:-2], self))
+        note = f", note={self.note!r}" if self.note else ""
+        return f"MemStats({fields}, by_size=<{len(self.by_size)} classes>{note})"
 
     def __str__(self) -> str:
         from .display.ledger import memstats_text
@@ -169,7 +172,7 @@ class Arena(Record, ArenaFields):
 
 
 def memstats_from_core(numbers: Iterable[int], by_size: Iterable[tuple[int, int, int]]) -> MemStats:
-    return MemStats._make((*numbers, tuple(BySize(*row) for row in by_size)))
+    return MemStats._make((*numbers, tuple(BySize(*row) for row in by_size), ""))
 
 
 def classes_from_core(rows: Iterable[tuple[int, ...]]) -> list[ClassStats]:
@@ -195,6 +198,7 @@ def memstats_from_counts(
         "frees": frees,
         "total_alloc": sum(asked),
         "by_size": tuple(by_size),
+        "note": "",
     }
     return MemStats._make(known.get(name) for name in MemStats._fields)
 

@@ -96,6 +96,16 @@ def test_the_example_in_c(tmp_path):
     assert child.output("-c", code, env=WITH_GIL) == "None\n"
     wrapped = "import goalloc; goalloc.install('wrap')\n" + code
     assert child.output("-c", wrapped, env=WITH_GIL) == "wrap\n"
+    told = """
+        from samples import Samples
+        import goalloc
+        goalloc.set_profile_rate(1)
+        s = Samples()
+        s.append(1)
+        print(goalloc.heap_profile().top(), goalloc.memstats())
+        """
+    text = child.output("-c", textwrap.dedent(told), env=WITH_GIL)
+    assert text.count("no new blocks of Python's in this process: these are older ones, or those of ext") == 2
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_where_goalloc_is_not_in_place_the_profile_says_so(python):
         "print('call goalloc.install()' in str(p.top()))"
     )
     first, second = python.output("-c", code).splitlines()
-    assert first.startswith("0 goalloc serves no blocks in this process: start it with")
+    assert first.startswith("0 goalloc is not in place in this process: start it with")
     assert second == "True"
 
 
@@ -63,7 +63,7 @@ def test_after_uninstall_the_older_blocks_are_told(python):
         "print(p.filter(min_size=5000).total('inuse_objects') >= 100, p.note)"
     )
     told = python.output("-c", code, env=EVERY)
-    assert told == "True goalloc serves no new blocks in this process: these are the older ones\n"
+    assert told.startswith("True goalloc serves no new blocks of Python's in this process: these are older ones")
 
 
 @needs_launch

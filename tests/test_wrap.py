@@ -103,7 +103,7 @@ def test_what_cannot_be_known_is_none(wrapped):
         """
         import goalloc
         m = goalloc.memstats()
-        known = {"mallocs", "frees", "total_alloc", "by_size"}
+        known = {"mallocs", "frees", "total_alloc", "by_size", "note"}
         assert {k for k, v in m._asdict().items() if v is not None} == known
         assert m.mallocs >= sum(b.mallocs for b in m.by_size) > 0
         assert all(b.frees is None for b in m.by_size)

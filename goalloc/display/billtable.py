@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import svg
 from .ledger import asked_line, ledger_lines, ledger_text
 from .ledgerhtml import ledger_grid
-from .text import human
+from .text import human, noted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _given_back(m: MemStats) -> str:
 
 
 def bill_text(bill: MemoryBill) -> str:
-    parts = [ledger_text(bill_lines(bill))]
+    parts = [noted(bill.memstats.note, ledger_text(bill_lines(bill)))]
     parts.append(asked_line(bill.memstats) if bill.memstats.sys is None
                  else _given_back(bill.memstats))  # fmt: skip
     return "\n".join(parts)
@@ -93,5 +93,6 @@ def bill_html(bill: MemoryBill) -> str:
     m = bill.memstats
     last = asked_line(m) if m.sys is None else _given_back(m)
     return svg.frame(
-        svg.heading("Where the memory is"), ledger_grid(bill_lines(bill)), svg.note(last)
-    )
+        svg.heading("Where the memory is"), svg.note(m.note), ledger_grid(bill_lines(bill)),
+        svg.note(last),
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from html import escape
 from . import svg
 from .cells import cell_numbers, shown_file
 from .shading import group_of
-from .text import counted, human, table
+from .text import counted, human, noted, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,11 +93,15 @@ def _rest(f: Fragmentation) -> str:
     return text + "."
 
 
+def _nothing(f: Fragmentation) -> str:
+    return f.note or "no spans: nothing is fragmented"
+
+
 def fragmentation_text(f: Fragmentation) -> str:
     if not f.classes:
-        return "no spans: nothing is fragmented"
+        return _nothing(f)
     rows = [(*_class_cells(c), _sparkline(c.fullness)) for c in f.classes[:_MOST]]
-    parts = [_summary(f), "", table((*_CLASSES, "0 - full"), rows, left=1)]
+    parts = [noted(f.note, _summary(f)), "", table((*_CLASSES, "0 - full"), rows, left=1)]
     if len(f.classes) > _MOST:
         parts.append(f"... {counted(len(f.classes) - _MOST, 'more class', 'more classes')}")
     sites = _shown_sites(f)
@@ -123,13 +127,13 @@ def _sparkline(counts: Sequence[int]) -> str:
 
 def fragmentation_html(f: Fragmentation) -> str:
     if not f.classes:
-        return svg.frame(svg.note("no spans: nothing is fragmented"))
+        return svg.frame(svg.note(_nothing(f)))
     most = max(c.held_bytes + c.released_bytes for c in f.classes)
     rows = [
         (*map(escape, _class_cells(c)), _fullness(c), _class_bar(c, most))
         for c in f.classes[:_MOST]
     ]
-    parts = [svg.heading("Fragmentation", f"· {_summary(f)}")]
+    parts = [svg.heading("Fragmentation", f"· {_summary(f)}"), svg.note(f.note)]
     parts.append(svg.grid((*_CLASSES, "spans, empty to full", ""), rows, left=(0, 6, 7)))
     parts.append(svg.key([("c3", "holds"), ("cr", "given back inside its spans")]))
     if len(f.classes) > _MOST:

@@ -18,7 +18,7 @@ def memstats_html(m: MemStats) -> str:
         return svg.frame(svg.note(asked_line(m)))
     counts = f"· {m.mallocs:,} allocated, {m.frees:,} freed"
     head = svg.heading(f"{m.heap_objects:,} blocks live", counts)
-    return svg.frame(head, ledger_grid(ledger_lines(m)))
+    return svg.frame(head, svg.note(m.note), ledger_grid(ledger_lines(m)))
 
 
 def snapshot_html(s: Snapshot) -> str:
@@ -29,7 +29,7 @@ def snapshot_html(s: Snapshot) -> str:
     counts = f"· {m.mallocs:,} allocated, {m.frees:,} freed · {arenas}"
     head = svg.heading(f"{m.heap_objects:,} blocks live", counts)
     ledger = ledger_grid(ledger_lines(m, s.classes))
-    return svg.frame(head, ledger, svg.heading("The busiest classes"), class_grid(top))
+    return svg.frame(head, svg.note(m.note), ledger, svg.heading("The busiest classes"), class_grid(top))
 
 
 def diff_html(d: SnapshotDiff) -> str:
@@ -39,7 +39,7 @@ def diff_html(d: SnapshotDiff) -> str:
         parts = [svg.heading(seconds, asked_line(m))]
     else:
         counts = f"{seconds}: {m.mallocs:,} allocated, {m.frees:,} freed"
-        parts = [svg.heading(f"{m.heap_objects:+,} blocks", counts)]
+        parts = [svg.heading(f"{m.heap_objects:+,} blocks", counts), svg.note(m.note)]
         parts.append(change_grid(ledger_lines(m)))
     if top:
         parts.append(svg.heading("The classes that changed most"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .text import human, table
+from .text import human, noted, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def memstats_text(m: MemStats) -> str:
     if m.sys is None:
         return asked_line(m)
     counts = f"{m.heap_objects:,} blocks live: {m.mallocs:,} allocated, {m.frees:,} freed"
-    return f"{ledger_text(ledger_lines(m))}\n{counts}"
+    return noted(m.note, f"{ledger_text(ledger_lines(m))}\n{counts}")
 
 
 def busiest(classes: Sequence[ClassStats]) -> list[ClassStats]:
@@ -111,7 +111,7 @@ def snapshot_text(s: Snapshot) -> str:
     if m.sys is None:
         parts = [asked_line(m)]
     else:
-        parts = [ledger_text(ledger_lines(m, s.classes))]
+        parts = [noted(m.note, ledger_text(ledger_lines(m, s.classes)))]
         parts.append(f"{m.heap_objects:,} blocks live: {m.mallocs:,} allocated, {m.frees:,} freed")
     top = busiest(s.classes)
     if top:
@@ -121,7 +121,7 @@ def snapshot_text(s: Snapshot) -> str:
 
 def diff_text(d: SnapshotDiff) -> str:
     m = d.memstats
-    text = f"in {d.nanoseconds / 1e9:.3f} s: "
+    text = noted(m.note, f"in {d.nanoseconds / 1e9:.3f} s: ")
     if m.sys is None:
         text += asked_line(m)
     else:

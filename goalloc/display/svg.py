@@ -92,8 +92,8 @@ def frame(*parts: str) -> str:
 
 
 def note(text: str) -> str:
-    """A line of plain text."""
-    return f"<p>{escape(text)}</p>"
+    """A line of plain text; nothing if it is empty."""
+    return f"<p>{escape(text)}</p>" if text else ""
 
 
 def heading(text: str, more: str = "") -> str:

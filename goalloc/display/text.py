@@ -23,6 +23,11 @@ def counted(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def noted(note: str, text: str) -> str:
+    """The text, below the note if there is one."""
+    return f"{note}\n{text}" if note else text
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int = 0) -> str:
     """Columns wide enough for what is in them: the first `left` ones flush left, others right."""
     lines = [list(headings), *(list(row) for row in rows)]

@@ -8,6 +8,7 @@ import sys
 from .. import _core
 from ..arguments import sample_rate, yes_or_no
 from ..display.cells import cell_numbers
+from ..place import note_of
 from .modules import loaded_modules
 from .notes import OFF
 from .own import take_own
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import SupportsIndex
 
-_NOT_SERVING = (
-    "goalloc serves no blocks in this process: start it with `python -m goalloc run`, "
-    "or call goalloc.install()"
-)
-_NO_LONGER = "goalloc serves no new blocks in this process: these are the older ones"
 _names: dict[int, str] = {}  # of threads that lived when a profile was read, by native id
 
 
@@ -31,7 +27,7 @@ def heap_profile(*, own: bool = False) -> HeapProfile:
 
     own   also what goalloc itself allocated, as for the profiles before.  Else this is left out, and
           displays say how much it is.
-    Where goalloc serves no blocks, or sampling is off, it is what there is, and .note says so.
+    Where goalloc is not in place, or sampling is off, it is what there is, and .note says so.
     """
     own = yes_or_no(own, "own is True or False")
     raw = _core.profile_read()
@@ -77,9 +73,8 @@ def _program() -> str:
 
 
 def _note(rate: int, samples: bool) -> str:
-    if _core.mode() is None:
-        return _NO_LONGER if samples else _NOT_SERVING
-    return "" if rate else OFF
+    mode = _core.mode()
+    return OFF if mode is not None and not rate else note_of(mode, samples)
 
 
 def profile_rate() -> int:

@@ -10,6 +10,7 @@ from .. import _core
 from ..arguments import sample_rate
 from ..display.text import human
 from ..errors import InstallError
+from ..place import NOT_IN_PLACE
 from .measuring import Measurement
 from .profile import HeapProfile
 from .tables import Builder, Tables
@@ -69,10 +70,7 @@ class CodeProfile:
     def start(self, caller: FrameType | None, with_caller: bool = True) -> None:
         """Begins; stacks will be told from caller on, or from what it calls."""
         if _core.mode() is None:
-            raise InstallError(
-                "goalloc serves no blocks in this process: call goalloc.install() before, "
-                "or start it with `python -m goalloc run`"
-            )
+            raise InstallError(NOT_IN_PLACE)
         if self._measurement is not None:
             raise RuntimeError("this CodeProfile is in use already: each block needs one of its own")
         outer = caller.f_back if caller is not None and with_caller else caller
@@ -221,7 +219,7 @@ def profile(rate: SupportsIndex | str = RATE) -> CodeProfile:
     As a decorator, `@profile()`, it profiles each call of a function.
 
     rate   mean bytes between samples meanwhile; "64KiB" and the like do; 1: each block, exact and slow
-    InstallError where goalloc serves no blocks.
+    InstallError where goalloc is not in place.
     """
     if callable(rate):
         raise TypeError("the decorator is goalloc.profile(), with parentheses")
