@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from profiledata import RATE, core_profile
 
 from goalloc import HeapProfile
+from goalloc.commands.summary import summary
+from goalloc.display.text import human
 from goalloc.profiles import VALUES
 
 
@@ -115,7 +117,34 @@ def test_percentages_of_a_difference_are_of_the_base(profile):
     assert top[0].flat > 0 and str(top).startswith("+")
     assert top[0].flat_percent == pytest.approx(100 * top[0].flat / profile.total())
     assert "% of 9.3 MiB before" in str(top)
+    assert d.merge(d).about.base == tuple(2 * n for n in d.about.base)
     assert profile.diff(d.merge(profile)).top()[0].flat < 0
+
+
+def test_of_a_difference_from_elsewhere_nothing_is_known_of_before(profile):
+    """As of the delta that a server sends: no percentages of itself before."""
+    empty = profile.filter(min_size=1 << 30)
+    read = HeapProfile.from_pprof(profile.diff(profile.filter(thread=4001)).to_pprof())
+    part = profile.diff(profile.filter(thread=4001)).filter(domain="obj")
+    for d in (read, part, profile.diff(empty), read.merge(profile.diff(profile.filter(thread=4001)))):
+        shown = str(d.top())
+        assert shown.startswith("+") and "before" not in shown, shown
+        assert f"; % of {human(d.total())} up and down" in shown
+    assert "what has changed" in summary(read) and "changed" not in summary(profile)
+
+
+def test_a_whole_profile_and_a_difference_are_a_whole_one(profile):
+    first = profile.filter(thread=4001)
+    delta = HeapProfile.from_pprof(profile.diff(first).to_pprof(peak=True))
+    for made in (first.merge(delta), delta.merge(first)):
+        text = str(made.top())
+        assert not made.is_diff and text.startswith("9.3 MiB (bytes in use)"), text
+        assert "before" not in text and "whole profiles and differences are added up here" in text
+        assert totals(made) == totals(profile)
+    gone = first.diff(profile)
+    some_gone = profile.merge(profile.filter(domain="obj").diff(profile.merge(profile)))
+    for made in (first.merge(gone), some_gone):  # or nothing could be drawn of what is below zero
+        assert made.is_diff and made.about.base == (0,) * 6 and "up and down" in str(made.top())
 
 
 def test_sums_and_differences_of_different_rates_say_so():

@@ -48,7 +48,8 @@ def _heading(profile: HeapProfile) -> Iterator[str]:
 
         when = datetime.fromtimestamp(about.time_ns / 1e9)
         yield f"taken    {when.isoformat(' ', 'seconds')}"
-    yield f"numbers  {sampled(about.rate, about.mixed_rates)}"
+    change = "; what has changed" if profile.is_diff else ""
+    yield f"numbers  {sampled(about.rate, about.mixed_rates)}{change}"
     yield f"entries  {len(profile):,}, of a stack, size, domain and thread each"
     yield from profile.warnings()
 

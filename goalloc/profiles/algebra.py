@@ -6,7 +6,7 @@ import re
 from array import array
 
 from ..arguments import real_number
-from .notes import joined
+from .notes import WITH_DIFFERENCES, joined
 from .profile import About, HeapProfile
 from .records import DOMAINS
 from .tables import Builder, Tables
@@ -90,7 +90,9 @@ def merged(profiles: Sequence[HeapProfile]) -> HeapProfile:
     for profile in profiles:
         builder.add_tables(_take_profile(profile, "merge")._tables)
     abouts = [p.about for p in profiles]
-    bases = [a.base for a in abouts if a.base is not None]
+    tables = builder.build()
+    diffs = [p.is_diff for p in profiles]
+    mixed = any(diffs) and not all(diffs)
     rate = max(a.rate for a in abouts)
     about = About(
         rate=rate,
@@ -100,14 +102,24 @@ def merged(profiles: Sequence[HeapProfile]) -> HeapProfile:
         truncated_stacks=sum(a.truncated_stacks for a in abouts),
         memory=sum(a.memory for a in abouts),
         has_peak=all(a.has_peak for a in abouts),
-        base=tuple(map(sum, zip(*bases))) if bases else None,
+        base=_base_of_sum(tables, abouts),
         program=", ".join(dict.fromkeys(a.program for a in abouts if a.program)),
-        note=joined((a.note for a in abouts), rate),
+        note=joined((*(a.note for a in abouts), WITH_DIFFERENCES if mixed else ""), rate),
         mixed_rates=_mixed(*abouts),
         left_out=tuple(map(sum, zip(*(a.left_out for a in abouts if a.left_out)))),
         cells=_cells(*abouts),
     )
-    return HeapProfile(builder.build(), about)
+    return HeapProfile(tables, about)
+
+
+def _base_of_sum(tables: Tables, abouts: Sequence[About]) -> tuple[int, ...] | None:
+    """Of differences, if it is known of each.  With a whole profile among them the sum is one, as long
+    as nothing is below zero."""
+    bases = [a.base for a in abouts if a.base is not None]
+    if len(bases) < len(abouts) and not any(min(column, default=0) < 0 for column in tables.counts):
+        return None
+    known = len(bases) == len(abouts) and all(map(any, bases))
+    return tuple(map(sum, zip(*bases))) if known else (0,) * len(tables.counts)
 
 
 def filtered(

@@ -157,7 +157,8 @@ function goallocFlame(root, data, chosen) {
     const where = data.places[data.groups[node]];
     const [own, total] = [view.own[node], view.total[node]];
     const texts = where ? [nameOf(node), where] : [nameOf(node)];
-    const before = data.diff ? " before" : "";
+    const known = data.base[`${state.kind}_${state.unit}`];
+    const before = !data.diff ? "" : known ? " before" : ", up and down";
     texts.push(`${percent(total)} of all ${UNITS[state.unit]} ${KINDS[state.kind]}${before}`);
     texts.push(`its own: ${formatted(own, state.unit)}`);
     for (const kind in kinds) {

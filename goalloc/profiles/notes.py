@@ -1,4 +1,4 @@
-"""What a profile says of a sampling rate of 0: of this process, of a file, and of several together."""
+"""What a profile says of itself: of a sampling rate of 0, in this process or a file, and of its parts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 OFF = "sampling is off (rate 0): goalloc.set_profile_rate(524288) turns it on"
 _OFF_IN_FILE = "sampling was off (rate 0): goalloc run --rate 512KiB turns it on"
 _PARTLY = "a part of it was not sampled (rate 0)"
+WITH_DIFFERENCES = "whole profiles and differences are added up here"
 
 
 def of_file(note: str) -> str:

@@ -37,7 +37,8 @@ class About(Record, AboutFields):
     truncated_stacks  samples whose stack was deeper than what is kept of one
     memory            bytes that the profiler itself took
     has_peak          whether the values at the peak are known
-    base              of a difference: the sums of what was subtracted, in the order of COUNTS
+    base              of a difference: the sums of what was subtracted, in the order of COUNTS; 0 where
+                      that is not known
     program           what ran
     note              one sentence on why there may be nothing in it
     mixed_rates       of samples or profiles with different rates; rate is that of the later, or the largest
@@ -178,6 +179,15 @@ class HeapProfile:
     def _whole(self, value: str) -> int:
         """What percentages are of: as in pprof, of the base if this is a difference."""
         return self._base().get(value) or sum(map(abs, self.values(value)))
+
+    def _share_of(self, value: str) -> str:
+        """The same in words, where it must be told: for a difference."""
+        from .values import shown
+
+        if not self.is_diff:
+            return ""
+        known = self._base().get(value)  # not of one that was read from a file, as from a server
+        return f"{shown(self._whole(value), value)} {'before' if known else 'up and down'}"
 
     def _by_stack(self, value: str) -> list[int]:
         """That value of each stack of the tables."""

@@ -68,6 +68,7 @@ class _Heading(NamedTuple):
     hidden: int  # rows that are not shown
     left_out: str  # what to say of goalloc's own
     is_diff: bool
+    share_of: str  # of a difference, what percentages are of
     warnings: list[str]
 
 
@@ -141,7 +142,7 @@ class Top:
         total = shown(h.total, h.value, h.is_diff)
         text = f"{total} ({described(h.value)}), {sampled(h.rate, h.mixed)}, by {h.by}"
         if h.is_diff:
-            text += f"; % of {shown(h.whole, h.value)} before"
+            text += f"; % of {h.share_of}"
         if h.hidden:
             text += f"; {h.hidden:,} more not shown"
         return text + h.left_out
@@ -262,7 +263,8 @@ def make_top(
         )  # fmt: skip
     heading = _Heading(
         value, by, profile.rate, profile.about.mixed_rates, sum(amounts), whole,
-        len(some) - len(rows), profile._left_out(value), profile.is_diff, profile.warnings(),
+        len(some) - len(rows), profile._left_out(value), profile.is_diff,
+        profile._share_of(value), profile.warnings(),
     )  # fmt: skip
     return Top(rows, heading)
 
