@@ -122,7 +122,7 @@ def by_hand(profile, key, index):
 
 KEYS = {
     "function": lambda f: f.qualified,
-    "line": lambda f: f"{f.qualified} {f.filename}:{f.line}",
+    "line": lambda f: f"{f.qualified} {f.filename}:{f.line}" if f.filename else f.function,
     "file": lambda f: f.filename or f.function,
     "module": lambda f: f.module or f.function,
 }
@@ -194,6 +194,15 @@ def test_top_prints_as_pprof_does(profile):
     assert rows[0].startswith(" 7.5 MiB   80.8%  80.8%   7.5 MiB  80.8%  json")
     assert rows[1].startswith("~1.0 MiB") and legend.startswith("~ ")
     assert len({row.index("%") for row in rows}) == 1
+
+
+def test_what_has_no_line_is_shown_without(profile):
+    names = {row.name for row in profile.top(None, by="line")}
+    assert "<no Python frame>" in names and "main.main /srv/app/main.py:12" in names
+    (native,) = (s.stack[0] for s in profile.samples if s.domain == "raw")
+    assert str(native) == "<no Python frame>"
+    assert str(native._replace(filename="a.go")) == "<no Python frame> (a.go)"
+    assert str(native._replace(filename="a.go", line=3)) == "<no Python frame> (a.go:3)"
 
 
 def test_top_by_cum(profile):

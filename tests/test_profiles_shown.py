@@ -153,8 +153,11 @@ def test_a_table_spares_what_only_imports_and_runs_cells(sort):
     assert [row for row in every if row in list(top)] == list(top)
     assert "cell.cell" in {row.name for row in top if row.flat == 0}  # it is of the program
     assert "importlib._bootstrap_external.SourceLoader.exec_module" in str(top)  # it has some
-    assert "3 more not shown" in str(top) and "not shown" not in str(every)
-    assert "3 more not shown" in top._repr_html_() and "run_code" not in top._repr_html_()
+    told = "; 3 rows of imports and the like folded (fold=False, --no-fold)"
+    assert told in str(top) and told in top._repr_html_() and "run_code" not in top._repr_html_()
+    assert "not shown" not in str(top) and "folded" not in str(every)
+    assert f"; 2 more not shown{told}" in str(profile.top(1, sort=sort))
+    assert (top.as_dict()["hidden"], top.as_dict()["folded"]) == (0, 3)
     assert [len(profile.top(n, sort=sort)) for n in (1, 3, 9)] == [1, 3, 3]
     for by in ("line", "file", "module"):
         assert len(profile.top(None, by=by)) == 3 and len(profile.top(None, by=by, fold=False)) == 6

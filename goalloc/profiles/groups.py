@@ -31,13 +31,18 @@ def _key(frame: Frame, by: str) -> Hashable:
     return frame.filename if by == "file" else frame.module
 
 
+def _place(file: str, line: int) -> str:
+    """As much of it as is known: native code has neither, some programs tell no lines."""
+    return f"{file}:{line}" if line else file
+
+
 def _name(frame: Frame, file: str, by: str) -> str:
     if frame.function == "<module>" and file != frame.filename and by in ("function", "line"):
-        return file if by == "function" else f"{file}:{frame.line}"  # a cell itself
+        return file if by == "function" else _place(file, frame.line)  # a cell itself
     if by == "function":
         return frame.qualified
     if by == "line":
-        return f"{frame.qualified} {file}:{frame.line}"
+        return f"{frame.qualified} {_place(file, frame.line)}".rstrip()
     return (file if by == "file" else frame.module) or frame.function
 
 

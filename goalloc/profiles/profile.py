@@ -226,7 +226,7 @@ class HeapProfile:
         and a domain call nothing: flat and cum are the same.
 
         fold: without what imports modules, starts programs and runs cells and has allocated nothing
-        itself; how many rows are not shown counts these too
+        itself; how many rows these are is told beside how many more there are
         """
         from .top import make_top
 

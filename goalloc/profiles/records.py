@@ -41,7 +41,8 @@ class Frame(Record, FrameFields):
         return f"{self.module}.{self.function}" if self.module else self.function
 
     def __str__(self) -> str:
-        return f"{self.qualified} ({self.filename}:{self.line})"
+        line = f":{self.line}" if self.line else ""
+        return f"{self.qualified} ({self.filename}{line})" if self.filename else self.qualified
 
 
 class Thread(Record, ThreadFields):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._records import Record, TopRowFields
 from ..arguments import rows as rows_wanted
 from ..display import svg
-from ..display.text import table
+from ..display.text import counted, table
 from .folding import machinery
 from .groups import group, group_samples
 from .records import BY_FRAMES
@@ -65,7 +65,8 @@ class _Heading(NamedTuple):
     mixed: bool  # made of profiles with different rates
     total: int  # of the value, over all samples
     whole: int  # what percentages are of
-    hidden: int  # rows that are not shown
+    hidden: int  # rows beyond the n that were wanted
+    folded: int  # rows that are spared
     left_out: str  # what to say of goalloc's own
     is_diff: bool
     share_of: str  # of a difference, what percentages are of
@@ -110,6 +111,7 @@ class Top:
             "rate": heading.rate,
             "total": heading.total,
             "hidden": heading.hidden,
+            "folded": heading.folded,
             "warnings": heading.warnings,
             "rows": [row.as_dict() for row in self._rows],
         }
@@ -145,6 +147,8 @@ class Top:
             text += f"; % of {h.share_of}"
         if h.hidden:
             text += f"; {h.hidden:,} more not shown"
+        if h.folded:
+            text += f"; {counted(h.folded, 'row')} of imports and the like folded (fold=False, --no-fold)"
         return text + h.left_out
 
     def __str__(self) -> str:
@@ -263,7 +267,7 @@ def make_top(
         )  # fmt: skip
     heading = _Heading(
         value, by, profile.rate, profile.about.mixed_rates, sum(amounts), whole,
-        len(some) - len(rows), profile._left_out(value), profile.is_diff,
+        len(wanted) - len(rows), len(some) - len(wanted), profile._left_out(value), profile.is_diff,
         profile._share_of(value), profile.warnings(),
     )  # fmt: skip
     return Top(rows, heading)
