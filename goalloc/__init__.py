@@ -69,6 +69,7 @@ __all__ = [
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import web as web
     from .bill import MemoryBill
     from .errors import HeapError, InstallError
     from .fragments import CallSite, ClassFragmentation, Fragmentation
@@ -130,6 +131,7 @@ _HOME = {
     "snapshots": "Snapshot SnapshotDiff",
     "stats": "Arena BySize ClassStats MemStats Span",
     "timeline": "MemoryTimeline Moment record",
+    "web": "web",  # all of it; not in __all__, since whoever wants all names serves nothing
 }
 
 
@@ -158,10 +160,10 @@ if not TYPE_CHECKING:  # or a type checker would believe that any name is there
                     from .unbuilt import told
 
                     raise told(error) from None
-                value = globals()[name] = getattr(home, name)
+                value = globals()[name] = home if name == module else getattr(home, name)
                 return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__} - {"TYPE_CHECKING"})
+    return sorted({*globals(), *__all__, "web"} - {"TYPE_CHECKING"})

@@ -34,6 +34,16 @@ def test_all_names_are_there():
         assert name in dir(goalloc)
 
 
+def test_what_serves_by_http_is_there_when_it_is_asked_for(python):
+    code = (
+        "import sys, goalloc; print('web' in dir(goalloc), 'goalloc.web' in sys.modules)\n"
+        "print(callable(goalloc.web.asgi_app), goalloc.web.wsgi_app.__module__, goalloc.web.metrics.HeapCollector)"
+    )
+    first, second = python.output("-c", code).splitlines()
+    assert first == "True False"
+    assert second == "True goalloc.web.adapters <class 'goalloc.web.metrics.HeapCollector'>"
+
+
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="malloc_stats"):
         goalloc.malloc_stats

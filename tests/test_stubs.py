@@ -43,6 +43,9 @@ def twice(n: int) -> int:
     return 2 * n
 assert_type(twice(3), int)
 goalloc.read_profile("heap.pb.gz").write_pprof("copy.pb.gz", peak=True)
+app = goalloc.web.asgi_app
+with goalloc.web.serve(port=6060) as server:
+    assert_type(server, goalloc.web.Server)
 """
 WRONG = """
 import goalloc

@@ -10,8 +10,9 @@ can be changed through it, and everything it does is bounded.
 
 from __future__ import annotations
 
-__all__ = ["Server", "asgi_app", "serve", "wsgi_app"]
+__all__ = ["Server", "asgi_app", "metrics", "serve", "wsgi_app"]
 
 from ..serving import serve
+from . import metrics
 from .adapters import asgi_app, wsgi_app
 from .server import Server
