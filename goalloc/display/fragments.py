@@ -20,6 +20,7 @@ _ROUGH = 100  # samples; at 100, a tenth up or down is chance
 _FRAMES = 12  # of a stack in a tooltip
 _CLASSES = ("class", "spans", "nearly empty", "holds", "given back", "packing frees")
 _SITES = ("holds", "live", "held per live", "spans", "samples")
+_FINER = ": a lower rate (goalloc.set_profile_rate), set before blocks are allocated, tells more"
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -80,7 +81,7 @@ def _rest(f: Fragmentation) -> str:
     if f.sites is None:
         return "Which code holds it is not known: the heap profile is off (set_profile_rate)."
     if not f.sites:
-        return "Which code holds it is not known: the heap profile has no live samples."
+        return f"Which code holds it is not known: the heap profile has no live samples{_FINER}."
     known = sum(s.held_bytes for s in f.sites)
     samples = sum(s.samples for s in f.sites)
     text = "All " if len(f.sites) > 1 else ""
@@ -89,7 +90,7 @@ def _rest(f: Fragmentation) -> str:
     if samples < _ROUGH:
         text += " (so few make a rough estimate)"
     if known < f.held_bytes:
-        text += f"; {human(f.held_bytes - known)} by blocks that the profile does not know"
+        text += f"; {human(f.held_bytes - known)} by blocks that the profile does not know{_FINER}"
     return text + "."
 
 
