@@ -158,11 +158,11 @@ def _profile_cell(shell: Any, line: str, cell: str) -> object:
     if hooks.mode() is None:
         raise UsageError(NOT_IN_PLACE)
     try:
-        codes = _compiled(shell, cell)
+        body, last = _compiled(shell, cell)
     except SyntaxError as error:
         raise UsageError(_told(error)) from None
     try:
-        _run(measured, codes, shell.user_ns)
+        _run(measured, body, last, shell.user_ns)
     finally:
         if options.output is not None:
             shell.user_ns[options.output] = measured
@@ -189,14 +189,51 @@ def _told(error: SyntaxError) -> str:
     return f"line {error.lineno}:\n{told[1].rstrip()}" if told[0].startswith("  File") else str(error)
 
 
-def _run(measured: CodeProfile, codes: list[CodeType], namespace: dict[str, Any]) -> None:
+def _run(
+    measured: CodeProfile, body: CodeType, last: CodeType | None, namespace: dict[str, Any]
+) -> None:
     __tracebackhide__ = True
+    value = _LastValue(last)
     measured.start(sys._getframe(), with_caller=False)
     try:
-        for code in codes:
-            exec(code, namespace)
+        exec(body, namespace)
+        if last is not None:
+            with value:
+                exec(last, namespace)
     finally:
         measured.stop()
+    value.show()
+
+
+class _LastValue:
+    """In the place of sys.displayhook while the last expression of a cell runs: keeps its value, and
+    hands it on when the piece has been measured, since to print it may take more than the cell.
+
+    What else is shown meanwhile, as by a cell that runs in this one, is handed on at once.
+    """
+
+    def __init__(self, code: CodeType | None) -> None:
+        self._code = code
+        self._hook: Callable[[object], object] = sys.displayhook
+        self._value: object = None
+
+    def __enter__(self) -> None:
+        self._hook, sys.displayhook = sys.displayhook, self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if sys.displayhook is self:  # else the cell has set another
+            sys.displayhook = self._hook
+
+    def __call__(self, value: object) -> None:
+        if sys._getframe(1).f_code is self._code:
+            self._value = value
+        else:
+            self._hook(value)
+
+    def show(self) -> None:
+        __tracebackhide__ = True
+        if self._value is not None:  # which no hook shows
+            self._hook(self._value)
 
 
 def _running_cell(shell: Any) -> int:
@@ -209,13 +246,13 @@ def _running_cell(shell: Any) -> int:
     return int(shell.execution_count)
 
 
-def _compiled(shell: Any, cell: str) -> list[CodeType]:
-    """The cell as IPython would run it: its last expression is shown."""
+def _compiled(shell: Any, cell: str) -> tuple[CodeType, CodeType | None]:
+    """The cell as IPython would run it: its last expression is shown, unless a ; stands behind it."""
     source = shell.transform_cell(cell)
     name = shell.compile.cache(source, _running_cell(shell), raw_code=cell)
     tree = shell.transform_ast(shell.compile.ast_parse(source))
-    last = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
-    codes = [shell.compile(tree, name, "exec")]
-    if last:
-        codes.append(shell.compile(ast.Interactive(last), name, "single"))
-    return codes
+    ends_with_semicolon = getattr(shell.displayhook, "semicolon_at_end_of_expression", lambda _: False)
+    last = None
+    if tree.body and isinstance(tree.body[-1], ast.Expr) and not ends_with_semicolon(source):
+        last = shell.compile(ast.Interactive([tree.body.pop()]), name, "single")
+    return shell.compile(tree, name, "exec"), last

@@ -433,6 +433,47 @@ assert "stays in import mode" in told and goalloc.mode() == "import", told
 
 
 @needs_replaceable
+def test_what_a_cell_shows_is_not_of_it(ipython, python):
+    """To print a list takes more than to make it; it is shown behind the measured piece, as ever."""
+    python.output(
+        "-c",
+        SHELL
+        + '''
+import sys
+cell("%load_ext goalloc")
+def run(text):
+    with capture_output(display=False) as seen:
+        return shell.run_cell(text, store_history=True), seen.stdout
+result, out = run("%%goalloc -r 1 -v none -o m\\n[bytes(1000) for _ in range(500)]")
+n, m = result.execution_count, shell.user_ns["m"].profile
+assert out.startswith("Out[%d]" % n) and out.index("[b'") < out.index("alive at the end"), out
+assert 500 < m.total("inuse_objects") < 510 and m.total("alloc_objects") < 900, m.total("alloc_objects")
+assert m.filter(module="IPython").total("alloc_objects") == 0
+kept = shell.user_ns["Out"][n]
+assert len(kept) == 500 and kept is result.result is shell.user_ns["_"] is shell.user_ns["_%d" % n]
+for text in ("%%goalloc -v none\\nx = 3\\nx;", "%%goalloc -v none\\nx = 3\\nx ;  # quiet",
+             "%%goalloc -v none\\nNone", "%%goalloc -v none\\nx = 4"):
+    result, out = run(text)
+    assert result.success and "Out[" not in out and shell.user_ns["_"] is kept, (text, out)
+hook = sys.displayhook
+class Bad:
+    def __repr__(self): raise KeyError("no repr")
+shell.user_ns["bad"] = Bad()
+for text, part in (("1 / 0", "ZeroDivisionError"), ("bad", "no repr")):
+    result, out = run("%%goalloc -v none\\n" + text)
+    assert part in out and "alive at the end" in out and sys.displayhook is hook, out
+result, out = run("%%goalloc -v none -o outer\\nget_ipython().run_cell('%%goalloc -v none\\\\n40 + 2').result")
+assert out.count("]: 42\\n") == 2 and out.index("]: 42") < out.index("alive"), out
+result, out = run("%%goalloc -v none\\nimport sys\\nsys.displayhook = lambda v: print('mine', v)\\n42")
+assert "mine 42" in out and "Out[" not in out, out
+sys.displayhook = hook
+assert run("%%capture captured\\n%%goalloc -v none\\n6 * 7")[0].success
+assert [o.data["text/plain"] for o in shell.user_ns["captured"].outputs][0] == "42"
+'''
+    )
+
+
+@needs_replaceable
 def test_cells_in_cells_and_in_blocks_are_profiled_each(ipython, python):
     python.output(
         "-c",
