@@ -196,6 +196,15 @@ def test_top_prints_as_pprof_does(profile):
     assert len({row.index("%") for row in rows}) == 1
 
 
+@pytest.mark.parametrize("view", ["top", "tree"])
+def test_a_table_is_equal_to_its_copy_and_to_no_other(profile, view):
+    make = getattr(profile, view)
+    one, copy, *others = make(), pickle.loads(pickle.dumps(make())), make(by="file"), make(value="alloc_space")
+    assert one == copy and hash(one) == hash(copy) and {one, copy, *others} == {one, *others}
+    assert one != getattr(profile.filter(domain="obj"), view)() and one != str(one)
+    assert profile.top(1) != profile.top(2) and profile.top() != profile.tree()
+
+
 def test_what_has_no_line_is_shown_without(profile):
     names = {row.name for row in profile.top(None, by="line")}
     assert "<no Python frame>" in names and "main.main /srv/app/main.py:12" in names

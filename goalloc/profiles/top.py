@@ -102,6 +102,12 @@ class Top:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if isinstance(other, Top) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.by, *self._rows))
+
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         heading = self._heading

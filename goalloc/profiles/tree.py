@@ -125,6 +125,12 @@ class Tree:
         self._warnings = profile.warnings()
         self._left_out = profile._left_out(value)
 
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if isinstance(other, Tree) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.value, *self._total))
+
     @property
     def root(self) -> Node:
         return Node(self, 0)
