@@ -282,10 +282,11 @@ class HeapProfile:
     ) -> HeapProfile:
         """Only the samples for which all of it holds.
 
-        function, file, module   a regular expression that is found in any frame of the stack, as
-                                 with pprof's -focus; function also matches module.function, file also
-                                 the `Cell [3]` that displays show
-        thread                   a regular expression for the name, or the native id
+        function, file, module   a regular expression that re.search() finds in any frame of the stack, as
+                                 with pprof's -focus: "load" is in "reload", too, "^load$" is not; function
+                                 is also looked for in module.function, file also in the `Cell [3]` that
+                                 displays show
+        thread                   the same for the name, or the native id
         domain                   'raw', 'mem', 'obj', or several of them
         min_size, max_size       bytes of a block, both included
         predicate                a function of a Sample
