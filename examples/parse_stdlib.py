@@ -15,10 +15,12 @@ import sysconfig
 import time
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 KEPT = 50  # trees of the largest modules
 SHOWN = 8  # kinds of node
+STEP = 0.5  # seconds between two signs of life
 
 
 def modules(folder: Path) -> list[Path]:
@@ -37,13 +39,25 @@ def parse(path: Path) -> ast.Module | None:
             return None
 
 
+def with_progress(paths: list[Path]) -> Iterator[Path]:
+    """The same; at a terminal, how many of them are done, on a line of stderr that goes away again."""
+    shown = time.perf_counter() if sys.stderr is not None and sys.stderr.isatty() else float("inf")
+    for done, path in enumerate(paths):
+        if time.perf_counter() - shown > STEP:
+            shown = time.perf_counter()
+            print(f"\r{done:,} of {len(paths):,} modules", end="", file=sys.stderr, flush=True)
+        yield path
+    if shown != float("inf"):
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else sysconfig.get_path("stdlib"))
     start = time.perf_counter()
     kinds: Counter[str] = Counter()
     parsed = wrong = 0
     kept: list[tuple[int, str, ast.Module]] = []
-    for path in modules(folder):
+    for path in with_progress(modules(folder)):
         tree = parse(path)
         if tree is None:
             wrong += 1
@@ -55,7 +69,8 @@ def main() -> None:
         if len(kept) > KEPT:
             heapq.heappop(kept)
     seconds = time.perf_counter() - start
-    print(f"{parsed:,} modules of {folder} parsed, {wrong} could not be")
+    on_purpose = "" if len(sys.argv) > 1 else ", on purpose: to test with"
+    print(f"{parsed:,} modules of {folder} parsed; {wrong} are no valid Python{on_purpose}")
     print(f"{kinds.total():,} nodes in {seconds:.1f} s; the {len(kept)} largest trees are kept")
     for kind, count in kinds.most_common(SHOWN):
         print(f"{count:>12,}  {kind}")

@@ -133,8 +133,27 @@ def test_the_parsing_example_counts_what_ast_finds(tmp_path):
     (tmp_path / "bad.py").write_text("x = = 1\n")
     out = run([sys.executable, TOP / "examples" / "parse_stdlib.py", tmp_path], tmp_path)
     first, second, *kinds = out.splitlines()
-    assert first == f"1 modules of {tmp_path} parsed, 1 could not be"
+    assert first == f"1 modules of {tmp_path} parsed; 1 are no valid Python"
     assert second.startswith("5 nodes in ")
     assert sorted(line.split()[1] for line in kinds) == [
         "Assign", "Constant", "Module", "Name", "Store",
     ]  # fmt: skip
+
+
+def test_the_parsing_example_shows_signs_of_life_at_a_terminal(tmp_path):
+    """And only there: run() above has stderr in its output."""
+    for n in range(3):
+        (tmp_path / f"m{n}.py").write_text("x = 1\n")
+    source = (TOP / "examples" / "parse_stdlib.py").read_text()
+    assert source.count("STEP = 0.5 ") == 1
+    script = tmp_path / "script"
+    script.write_text(source.replace("STEP = 0.5 ", "STEP = -1 "))
+    inside, outside = os.openpty()
+    with os.fdopen(inside, "rb"):
+        done = subprocess.run(
+            [sys.executable, script, tmp_path], stdout=subprocess.PIPE, stderr=outside, text=True
+        )
+        os.close(outside)
+        shown = os.read(inside, 10_000).decode()
+    assert done.stdout.startswith(f"3 modules of {tmp_path} parsed")
+    assert shown == "".join(f"\r{n} of 3 modules" for n in range(3)) + "\r\x1b[K"
