@@ -9,19 +9,28 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def whole_number(value: Any, what: str) -> int:
+#: What a size given as text may be.
+UNITS = "whole numbers, of bytes or with KiB, MiB, GiB or TiB"
+
+
+def must_be(name: str, what: str, value: Any) -> str:
+    """What is wrong with the argument of that name."""
+    return f"{name} must be {what}, not {value!r}"
+
+
+def whole_number(value: Any, name: str, what: str) -> int:
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{what}: {value!r}")
+        raise TypeError(must_be(name, what, value))
     return int(value.__index__())
 
 
-def rows(value: Any, what: str = "rows") -> int | None:
+def rows(value: Any, name: str = "n", what: str = "rows") -> int | None:
     """How many rows or lines to show; None: all."""
     if value is None:
         return None
-    n = whole_number(value, f"a number of {what}, or None for all")
+    n = whole_number(value, name, f"a number of {what}, or None for all")
     if n < 0:
-        raise ValueError(f"a number of {what}, at least 0: {value!r}")
+        raise ValueError(must_be(name, "at least 0, or None for all", value))
     return n
 
 
@@ -43,36 +52,36 @@ def is_off(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value == "off")
 
 
-def real_number(value: Any, what: str) -> Any:
+def real_number(value: Any, name: str, what: str) -> Any:
     """It may be of NumPy, or a fraction."""
     if isinstance(value, bool) or not hasattr(type(value), "__float__"):
-        raise TypeError(f"{what}: {value!r}")
+        raise TypeError(must_be(name, what, value))
     return value
 
 
-def sample_rate(value: Any) -> int:
+def sample_rate(value: Any, name: str = "rate") -> int:
     """Mean bytes between two samples of the heap profile; 0: none.  What is in range the core says."""
     if is_off(value):
         return 0
     if not isinstance(value, str):
-        return whole_number(value, "a rate in bytes, such as 65536 or '64KiB'")
+        return whole_number(value, name, "a number of bytes, such as 65536 or '64KiB'")
     from ._core import parse_bytes
 
     try:
         return parse_bytes(value)
     except ValueError:
-        raise ValueError(f"not a rate in bytes such as 64KiB: {value!r}") from None
+        raise ValueError(f"not a rate in bytes such as 64KiB: {value!r}; it takes {UNITS}") from None
 
 
-def yes_or_no(value: Any, what: str) -> bool:
+def yes_or_no(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"{what}: {value!r}")
+        raise TypeError(must_be(name, "True or False", value))
     return value
 
 
-def text(value: Any, what: str) -> str:
+def text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{what}: {value!r}")
+        raise TypeError(must_be(name, "text", value))
     return value
 
 
@@ -80,4 +89,4 @@ def path(value: Any) -> str:
     try:
         return os.fsdecode(value)
     except TypeError:
-        raise TypeError(f"the name of a file: {value!r}") from None
+        raise TypeError(must_be("path", "the name of a file", value)) from None

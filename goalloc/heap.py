@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import _core
-from .arguments import whole_number
+from .arguments import UNITS, must_be, whole_number
 from .errors import HeapError
 from .snapshots import Snapshot
 from .stats import (
@@ -101,14 +101,21 @@ def _limit_of(nbytes: SupportsIndex | str | None) -> int | None:
     if nbytes is None:
         return None
     if isinstance(nbytes, str):
-        limit = _core.parse_memory_limit(nbytes)
+        limit = _limit_of_text(nbytes)
     else:
-        limit = whole_number(nbytes, "a limit in bytes, a size such as '512MiB', or None")
+        limit = whole_number(nbytes, "nbytes", "a limit in bytes, a size such as '512MiB', or None")
     if limit is not None and limit <= 0:
         raise ValueError(f"not a size above 0 such as 512MiB, 'cgroup' or 'off': {nbytes!r}")
     if limit is not None and limit > _LIMIT_MAX:
-        raise ValueError(f"a limit in bytes below 2**63, or None for none: {nbytes}")
+        raise ValueError(must_be("nbytes", "below 2**63, or None for no limit", nbytes))
     return limit
+
+
+def _limit_of_text(text: str) -> int | None:
+    try:
+        return _core.parse_memory_limit(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; it takes {UNITS}") from None
 
 
 class Heap(HeapView):

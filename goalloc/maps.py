@@ -138,7 +138,8 @@ def arena_map(snapshot: Snapshot, which: Arena | int) -> ArenaMap:
     """What Snapshot.arena_map does."""
     arenas = snapshot.arenas
     if not arenas:
-        raise ValueError("there are no arenas in this snapshot: nothing was allocated, or wrap mode")
+        why = snapshot.memstats.note or "nothing was allocated, or wrap mode"
+        raise ValueError(f"there are no arenas in this snapshot: {why}")
     if isinstance(which, int):
         if not -len(arenas) <= which < len(arenas):
             raise ValueError(f"no arena {which}: there are {len(arenas)}")
@@ -151,12 +152,12 @@ def arena_map(snapshot: Snapshot, which: Arena | int) -> ArenaMap:
 def span_map(snapshot: Snapshot, size: int, noscan: bool | None) -> SpanMap:
     """What Snapshot.span_map does."""
     from . import _core
-    from .arguments import whole_number
+    from .arguments import must_be, whole_number
 
-    if not whole_number(size, "a size in bytes") > 0:
-        raise ValueError(f"a size in bytes, at least 1: {size!r}")
+    if not whole_number(size, "size", "a size in bytes") > 0:
+        raise ValueError(must_be("size", "at least 1 byte", size))
     if noscan is not None and not isinstance(noscan, bool):
-        raise TypeError(f"noscan is True, False or None: {noscan!r}")
+        raise TypeError(must_be("noscan", "True, False or None", noscan))
     size_class = _core.size_class_of(size)
     if size_class == 0:
         raise ValueError(

@@ -126,17 +126,17 @@ def set_scavenge_delay(seconds: float | Literal["off"] | None) -> float | None:
 
     GOALLOC_SCAVENGE_DELAY sets it from the start.  ValueError below 0 and above 292 years.
     """
-    from .arguments import is_off, real_number
+    from .arguments import is_off, must_be, real_number
 
     if is_off(seconds):
         return _seconds(_core.set_scavenge_delay(_core.SCAVENGE_NEVER))
-    number = real_number(seconds, "a delay in seconds, None or 'off'")
+    number = real_number(seconds, "seconds", "a delay in seconds, None or 'off'")
     if number == float("inf"):
         ns = _core.SCAVENGE_NEVER
     elif not number >= 0:
-        raise ValueError(f"a delay in seconds, at least 0, None or 'off': {seconds!r}")
+        raise ValueError(must_be("seconds", "at least 0, None or 'off'", seconds))
     elif number > _LONGEST_DELAY:
-        raise ValueError(f"a delay of at most {_LONGEST_DELAY} seconds, None or 'off': {seconds!r}")
+        raise ValueError(must_be("seconds", f"at most {_LONGEST_DELAY}, None or 'off'", seconds))
     else:
         ns = round(number * 1e9)
     return _seconds(_core.set_scavenge_delay(ns))
@@ -179,8 +179,8 @@ def set_guard_rate(n: SupportsIndex | Literal["off"] | None) -> int:
     """
     from .arguments import is_off, whole_number
 
-    wanted = 0 if is_off(n) else whole_number(n, "one in so many blocks, such as 5000, None or 'off'")
-    return _core.set_guard_rate(wanted)
+    what = "a number, for one in so many blocks, None or 'off'"
+    return _core.set_guard_rate(0 if is_off(n) else whole_number(n, "n", what))
 
 
 def get_include() -> str:

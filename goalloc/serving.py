@@ -15,12 +15,14 @@ def serve(host: str = "127.0.0.1", port: int = 0) -> Server:
     port   0: any free one, which .url tells
     Raises OSError where it can't listen, ValueError for what is no port.
     """
+    from .arguments import must_be
+
     if not isinstance(host, str):
-        raise TypeError(f"a host is a name or an address: {host!r}")
+        raise TypeError(must_be("host", "a name or an address", host))
     if not isinstance(port, int):
-        raise TypeError(f"a port is a number: {port!r}")
+        raise TypeError(must_be("port", "a number", port))
     if not 0 <= port <= 65535:
-        raise ValueError(f"a port from 0 to 65535: {port}")
+        raise ValueError(must_be("port", "from 0 to 65535", port))
     from .web.server import Server
 
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._records import MomentFields, Record
-from .arguments import real_number
+from .arguments import must_be, real_number
 from .display.pretty import show_text
 
 TYPE_CHECKING = False
@@ -41,13 +41,13 @@ class MemoryTimeline:
 
     def __init__(self, interval: float = 0.5, *, limit: int = 1000) -> None:
         """interval is in seconds; limit is how many moments are kept, at least 10."""
-        real_number(interval, "an interval in seconds")
+        real_number(interval, "interval", "a number of seconds")
         if not isinstance(limit, int):
-            raise TypeError(f"a number of moments: {limit!r}")
+            raise TypeError(must_be("limit", "a number of moments", limit))
         if not 0 < interval <= _LONGEST:
-            raise ValueError(f"an interval in seconds, above 0, at most {_LONGEST}: {interval!r}")
+            raise ValueError(must_be("interval", f"above 0 and at most {_LONGEST} seconds", interval))
         if limit < 10:
-            raise ValueError(f"a limit of at least 10 moments: {limit!r}")
+            raise ValueError(must_be("limit", "at least 10 moments", limit))
         from threading import Event, Thread
 
         self._interval = float(interval)

@@ -8,33 +8,33 @@ import pytest
 import goalloc
 
 PROFILE_CALLS = {
-    "top('x')": (lambda p: p.top("x"), TypeError, "a number of rows"),
-    "top(True)": (lambda p: p.top(True), TypeError, "a number of rows, or None for all: True"),
-    "top(-1)": (lambda p: p.top(-1), ValueError, "at least 0"),
+    "top('x')": (lambda p: p.top("x"), TypeError, "n must be a number of rows, or None for all, not 'x'"),
+    "top(True)": (lambda p: p.top(True), TypeError, "or None for all, not True"),
+    "top(-1)": (lambda p: p.top(-1), ValueError, "n must be at least 0, or None for all, not -1"),
     "merge(3)": (lambda p: p.merge(3), TypeError, "HeapProfile objects, not int"),
     "merge([3])": (lambda p: p.merge([3]), TypeError, "a HeapProfile, not int"),
-    "filter(function=3)": (lambda p: p.filter(function=3), TypeError, "no regular expression: 3"),
-    "filter(thread=2.5)": (lambda p: p.filter(thread=2.5), TypeError, "no regular expression: 2.5"),
-    "filter(file=b'')": (lambda p: p.filter(file=b"x"), TypeError, "file is no regular expression: b'x'"),
-    "filter('load')": (lambda p: p.filter("load"), TypeError, "a function of a Sample: 'load'; for names"),
-    "filter(min_size='x')": (lambda p: p.filter(min_size="x"), TypeError, "min_size is a number of bytes: 'x'"),
-    "filter(max_size='x')": (lambda p: p.filter(max_size=[]), TypeError, r"max_size is a number of bytes: \[\]"),
-    "filter(domain=1)": (lambda p: p.filter(domain=1), TypeError, "a domain, or several of them: 1"),
+    "filter(function=3)": (lambda p: p.filter(function=3), TypeError, "function must be a regular expression, not 3"),
+    "filter(thread=2.5)": (lambda p: p.filter(thread=2.5), TypeError, "thread must be a regular expression, not 2.5"),
+    "filter(file=b'')": (lambda p: p.filter(file=b"x"), TypeError, "file must be a regular expression, not b'x'"),
+    "filter('load')": (lambda p: p.filter("load"), TypeError, "must be a function of a Sample, not 'load'; for names"),
+    "filter(min_size='x')": (lambda p: p.filter(min_size="x"), TypeError, "min_size must be a number of bytes, not 'x'"),
+    "filter(max_size='x')": (lambda p: p.filter(max_size=[]), TypeError, r"max_size must be a number of bytes, not \[\]"),
+    "filter(domain=1)": (lambda p: p.filter(domain=1), TypeError, "domain must be the name of a domain, or several of them, not 1"),
     "top(by='x')": (lambda p: p.top(by="x"), ValueError, "function, line, file, module"),
     "top(value='x')": (lambda p: p.top(value="x"), ValueError, "no value 'x'; there are alloc_objects"),
     "top(sort='x')": (lambda p: p.top(sort="x"), ValueError, "there are flat, cum"),
     "tree(1)": (lambda p: p.tree(1), ValueError, "no value 1"),
-    "to_text('x')": (lambda p: p.tree().to_text("x"), TypeError, "a percentage of the whole: 'x'"),
-    "to_text(lines=-1)": (lambda p: p.tree().to_text(lines=-1), ValueError, "at least 0: -1"),
-    "to_text(depth='x')": (lambda p: p.tree().to_text(depth="x"), TypeError, "a number of levels, or None"),
-    "flamegraph(title=3)": (lambda p: p.flamegraph(title=3), TypeError, "a title, as text: 3"),
+    "to_text('x')": (lambda p: p.tree().to_text("x"), TypeError, "least must be a percentage of the whole, not 'x'"),
+    "to_text(lines=-1)": (lambda p: p.tree().to_text(lines=-1), ValueError, "lines must be at least 0, or None for all, not -1"),
+    "to_text(depth='x')": (lambda p: p.tree().to_text(depth="x"), TypeError, "depth must be a number of levels, or None"),
+    "flamegraph(title=3)": (lambda p: p.flamegraph(title=3), TypeError, "title must be text, not 3"),
     "diff('x')": (lambda p: p.diff("x"), TypeError, "takes a HeapProfile, not str"),
-    "to_speedscope(3)": (lambda p: p.to_speedscope(3), TypeError, "a name, as text: 3"),
-    "write_pprof(3)": (lambda p: p.write_pprof(3), TypeError, "the name of a file: 3"),
-    "flamegraph().write(None)": (lambda p: p.flamegraph().write(None), TypeError, "the name of a file: None"),
+    "to_speedscope(3)": (lambda p: p.to_speedscope(3), TypeError, "name must be text, not 3"),
+    "write_pprof(3)": (lambda p: p.write_pprof(3), TypeError, "path must be the name of a file, not 3"),
+    "flamegraph().write(None)": (lambda p: p.flamegraph().write(None), TypeError, "path must be the name of a file, not None"),
     "HeapProfile(1, 2)": (lambda p: type(p)(1, 2), TypeError, "is made by heap_profile"),
-    "from_pprof('x')": (lambda p: p.from_pprof("x"), TypeError, "the bytes of a pprof file, not str"),
-    "read_profile(1)": (lambda p: goalloc.read_profile(1), TypeError, "the name of a file: 1"),
+    "from_pprof('x')": (lambda p: p.from_pprof("x"), TypeError, "data must be the bytes of a pprof file, not str"),
+    "read_profile(1)": (lambda p: goalloc.read_profile(1), TypeError, "path must be the name of a file, not 1"),
 }
 
 
@@ -47,55 +47,62 @@ def test_of_a_profile(name):
 
 CALLS = {
     "set_scavenge_delay('x')": (
-        lambda: goalloc.set_scavenge_delay("x"), TypeError, "a delay in seconds, None or 'off': 'x'",
+        lambda: goalloc.set_scavenge_delay("x"), TypeError, "seconds must be a delay in seconds, None or 'off', not 'x'",
     ),
     "set_scavenge_delay(10**30)": (
-        lambda: goalloc.set_scavenge_delay(10**30), ValueError, "at most 9223372036 seconds",
+        lambda: goalloc.set_scavenge_delay(10**30), ValueError, "seconds must be at most 9223372036, None",
     ),
     "set_scavenge_delay(10**400)": (
-        lambda: goalloc.set_scavenge_delay(10**400), ValueError, "at most 9223372036 seconds",
+        lambda: goalloc.set_scavenge_delay(10**400), ValueError, "at most 9223372036, None",
     ),
     "installed('foo')": (lambda: goalloc.installed("foo"), ValueError, "no mode 'foo' to install"),
-    "record('x')": (lambda: goalloc.record("x"), TypeError, "an interval in seconds: 'x'"),
-    "record(limit='x')": (lambda: goalloc.record(limit="x"), TypeError, "a number of moments: 'x'"),
+    "record('x')": (lambda: goalloc.record("x"), TypeError, "interval must be a number of seconds, not 'x'"),
+    "record(limit='x')": (lambda: goalloc.record(limit="x"), TypeError, "limit must be a number of moments, not 'x'"),
     "span_map('x')": (
-        lambda: goalloc.snapshot().span_map("x"), TypeError, "a size in bytes: 'x'",
+        lambda: goalloc.snapshot().span_map("x"), TypeError, "size must be a size in bytes, not 'x'",
     ),
-    "record(1e10)": (lambda: goalloc.record(1e10), ValueError, "at most 1000000000.0: 10000000000.0"),
+    "record(1e10)": (lambda: goalloc.record(1e10), ValueError, "above 0 and at most 1000000000.0 seconds, not 10000000000.0"),
     "span_map(64, 'x')": (
-        lambda: goalloc.snapshot().span_map(64, "x"), TypeError, "True, False or None: 'x'",
+        lambda: goalloc.snapshot().span_map(64, "x"), TypeError, "noscan must be True, False or None, not 'x'",
     ),
     "set_profile_rate(1.5)": (
-        lambda: goalloc.set_profile_rate(1.5), TypeError, "a rate in bytes, such as 65536 or '64KiB': 1.5",
+        lambda: goalloc.set_profile_rate(1.5), TypeError, "nbytes must be a number of bytes, such as 65536 or '64KiB', not 1.5",
     ),
     "set_profile_rate(-1)": (lambda: goalloc.set_profile_rate(-1), ValueError, "not a rate from 0"),
     "set_profile_rate(2**60)": (lambda: goalloc.set_profile_rate(2**60), ValueError, "not a rate from 0"),
-    "set_profile_rate('x')": (lambda: goalloc.set_profile_rate("x"), ValueError, "not a rate in bytes such as 64KiB: 'x'"),
-    "set_profile_rate(True)": (lambda: goalloc.set_profile_rate(True), TypeError, "a rate in bytes, .*: True"),
+    "set_profile_rate('x')": (lambda: goalloc.set_profile_rate("x"), ValueError, "such as 64KiB: 'x'; it takes whole numbers"),
+    "set_profile_rate(True)": (lambda: goalloc.set_profile_rate(True), TypeError, "nbytes must be a number of bytes, .*, not True"),
     "profile('x')": (lambda: goalloc.profile("x"), ValueError, "not a rate in bytes such as 64KiB: 'x'"),
-    "profile(None)": (lambda: goalloc.profile(None), ValueError, "a rate from 1 to .*: None"),
+    "profile(None)": (lambda: goalloc.profile(None), ValueError, "rate must be from 1 to .* bytes, not None"),
     "Heap().set_memory_limit(0)": (
         lambda: goalloc.Heap().set_memory_limit(0), ValueError, "not a size above 0 such as 512MiB",
     ),
-    "record(True)": (lambda: goalloc.record(True), TypeError, "an interval in seconds: True"),
-    "profile(2**60)": (lambda: goalloc.profile(2**60), ValueError, "a rate from 1 to"),
+    "record(True)": (lambda: goalloc.record(True), TypeError, "interval must be a number of seconds, not True"),
+    "profile(2**60)": (lambda: goalloc.profile(2**60), ValueError, "rate must be from 1 to"),
     "fragmentation('x')": (lambda: goalloc.fragmentation("x"), ValueError, "no call sites by 'x'"),
     "fragmentation().to_dataframe('x')": (
         lambda: goalloc.fragmentation().to_dataframe("x"), ValueError, "no table 'x'",
     ),
-    "serve(3)": (lambda: goalloc.serve(3), TypeError, "a host is a name or an address: 3"),
-    "serve(port='x')": (lambda: goalloc.serve(port="x"), TypeError, "a port is a number: 'x'"),
-    "serve(port=-1)": (lambda: goalloc.serve(port=-1), ValueError, "from 0 to 65535: -1"),
+    "serve(3)": (lambda: goalloc.serve(3), TypeError, "host must be a name or an address, not 3"),
+    "serve(port='x')": (lambda: goalloc.serve(port="x"), TypeError, "port must be a number, not 'x'"),
+    "serve(port=-1)": (lambda: goalloc.serve(port=-1), ValueError, "port must be from 0 to 65535, not -1"),
     "serve(port=99999999)": (
-        lambda: goalloc.serve(port=99999999), ValueError, "from 0 to 65535: 99999999",
+        lambda: goalloc.serve(port=99999999), ValueError, "from 0 to 65535, not 99999999",
     ),
     "Heap().set_memory_limit(True)": (
-        lambda: goalloc.Heap().set_memory_limit(True), TypeError, "a limit in bytes, a size such as .*: True",
+        lambda: goalloc.Heap().set_memory_limit(True), TypeError, "nbytes must be a limit in bytes, a size such as .*, not True",
     ),
-    "heap_profile(own='x')": (lambda: goalloc.heap_profile(own="x"), TypeError, "own is True or False: 'x'"),
+    "heap_profile(own='x')": (lambda: goalloc.heap_profile(own="x"), TypeError, "own must be True or False, not 'x'"),
     "set_memory_limit(2**80)": (
-        lambda: goalloc.set_memory_limit(2**80), ValueError, r"below 2\*\*63",
+        lambda: goalloc.set_memory_limit(2**80), ValueError, r"nbytes must be below 2\*\*63",
     ),
+    **{
+        f"set_memory_limit({size!r})": (
+            lambda size=size: goalloc.set_memory_limit(size), ValueError,
+            f"'{size}'; it takes whole numbers, of bytes or with KiB, MiB, GiB or TiB",
+        )
+        for size in ("512MB", "512mib", "1.5GiB")
+    },
 }  # fmt: skip
 
 

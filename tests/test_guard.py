@@ -80,7 +80,7 @@ def test_rates(in_mode):
             except (ValueError, TypeError) as error: print(str(error).split(" (")[0])
         assert goalloc.guard_rate() == 0
         """
-    no_number = "one in so many blocks, such as 5000, None or 'off': "
+    no_number = "n must be a number, for one in so many blocks, None or 'off', not "
     said = "not a rate from 0\n" * 2 + "".join(f"{no_number}{wrong}\n" for wrong in ("'5'", True, 1.5))
     assert in_mode(textwrap.dedent(code)) == said
 

@@ -201,12 +201,12 @@ def test_delays_and_limits_return_the_former_one(in_mode):
 @pytest.mark.parametrize(
     "value, error, text",
     [
-        (-1, ValueError, "a delay in seconds, at least 0, None or 'off': -1"),
-        (float("nan"), ValueError, "a delay in seconds, at least 0, None or 'off': nan"),
-        (float("-inf"), ValueError, "a delay in seconds, at least 0, None or 'off': -inf"),
-        ("1", TypeError, "a delay in seconds, None or 'off': '1'"),
-        (True, TypeError, "a delay in seconds, None or 'off': True"),
-        ([1], TypeError, "a delay in seconds, None or 'off': [1]"),
+        (-1, ValueError, "seconds must be at least 0, None or 'off', not -1"),
+        (float("nan"), ValueError, "seconds must be at least 0, None or 'off', not nan"),
+        (float("-inf"), ValueError, "seconds must be at least 0, None or 'off', not -inf"),
+        ("1", TypeError, "seconds must be a delay in seconds, None or 'off', not '1'"),
+        (True, TypeError, "seconds must be a delay in seconds, None or 'off', not True"),
+        ([1], TypeError, "seconds must be a delay in seconds, None or 'off', not [1]"),
     ],
 )
 def test_what_is_no_delay(value, error, text):
@@ -225,11 +225,11 @@ def test_what_is_no_delay(value, error, text):
         (-1, ValueError, "not a size above 0 such as 512MiB, 'cgroup' or 'off': -1"),
         ("lots", ValueError, "not a size above 0 such as 512MiB, 'cgroup' or 'off': 'lots'"),
         ("-1", ValueError, "not a size above 0 such as 512MiB, 'cgroup' or 'off': '-1'"),
-        (1.5, TypeError, "a limit in bytes, a size such as '512MiB', or None: 1.5"),
-        (True, TypeError, "a limit in bytes, a size such as '512MiB', or None: True"),
-        (b"1MiB", TypeError, "or None: b'1MiB'"),
-        (2**64, ValueError, "a limit in bytes below"),
-        (2**63, ValueError, "a limit in bytes below"),
+        (1.5, TypeError, "a limit in bytes, a size such as '512MiB', or None, not 1.5"),
+        (True, TypeError, "a limit in bytes, a size such as '512MiB', or None, not True"),
+        (b"1MiB", TypeError, "or None, not b'1MiB'"),
+        (2**64, ValueError, "nbytes must be below 2**63, or None"),
+        (2**63, ValueError, "nbytes must be below 2**63, or None"),
     ],
 )
 def test_what_is_no_limit(value, error, text):

@@ -104,7 +104,7 @@ def test_marks_are_bounded():
 
 @pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf")])
 def test_no_such_interval(interval):
-    with pytest.raises(ValueError, match="an interval"):
+    with pytest.raises(ValueError, match="interval must be above 0"):
         record(interval)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 
-from ..arguments import real_number
+from ..arguments import must_be, real_number
 from .notes import WITH_DIFFERENCES, joined
 from .profile import About, HeapProfile
 from .records import DOMAINS
@@ -132,9 +132,8 @@ def filtered(
     max_size: int | None,
 ) -> HeapProfile:
     if predicate is not None and not callable(predicate):
-        raise TypeError(
-            f"a function of a Sample: {predicate!r}; for names there are function=, file=, module="
-        )
+        what = must_be("predicate", "a function of a Sample", predicate)
+        raise TypeError(f"{what}; for names there are function=, file=, module=")
     tables = profile._tables
     stacks, sizes, domains, threads = tables.keys
     rows: Iterable[int] = range(len(stacks))
@@ -149,10 +148,10 @@ def filtered(
         numbers = _domains(domain)
         rows = [i for i in rows if domains[i] in numbers]
     if min_size is not None:
-        real_number(min_size, "min_size is a number of bytes")
+        real_number(min_size, "min_size", "a number of bytes")
         rows = [i for i in rows if sizes[i] >= min_size]
     if max_size is not None:
-        real_number(max_size, "max_size is a number of bytes")
+        real_number(max_size, "max_size", "a number of bytes")
         rows = [i for i in rows if sizes[i] <= max_size]
     if predicate is not None:
         samples = profile.samples
@@ -168,7 +167,7 @@ def filtered(
 
 def _compiled(pattern: _Pattern, what: str) -> re.Pattern[str]:
     if not isinstance(getattr(pattern, "pattern", pattern), str):
-        raise TypeError(f"{what} is no regular expression: {pattern!r}")
+        raise TypeError(must_be(what, "a regular expression", pattern))
     try:
         return re.compile(pattern)
     except re.error as error:
@@ -197,7 +196,7 @@ def _threads(threads: Sequence[Thread], wanted: _Pattern | int) -> set[int]:
 
 def _domains(wanted: str | Iterable[str]) -> set[int]:
     if not hasattr(type(wanted), "__iter__"):
-        raise TypeError(f"a domain, or several of them: {wanted!r}")
+        raise TypeError(must_be("domain", "the name of a domain, or several of them", wanted))
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     for name in names:
         if name not in DOMAINS[:3]:

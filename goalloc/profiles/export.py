@@ -30,7 +30,7 @@ def collapsed(profile: HeapProfile, value: str, by: str) -> str:
 
 
 def speedscope(profile: HeapProfile, name: str) -> dict[str, Any]:
-    text(name, "a name, as text")
+    text(name, "name")
     frames = []
     for frame, file in zip(profile._frames(), profile._shown_files()):
         shared: dict[str, Any] = {"name": frame.qualified}

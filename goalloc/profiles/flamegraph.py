@@ -72,7 +72,7 @@ class FlameGraph:
         self._profile = profile
         self._value = value
         self._fold = fold
-        self._title = text(title, "a title, as text") or _title(profile)
+        self._title = text(title, "title") or _title(profile)
 
     def to_html(self) -> str:
         """A whole page."""

@@ -29,7 +29,7 @@ def heap_profile(*, own: bool = False) -> HeapProfile:
           displays say how much it is.
     Where goalloc is not in place, or sampling is off, it is what there is, and .note says so.
     """
-    own = yes_or_no(own, "own is True or False")
+    own = yes_or_no(own, "own")
     raw = _core.profile_read()
     note = _note(raw["rate"], bool(raw["samples"]))
     raw["threads"] = list(_named(raw["threads"]))
@@ -88,7 +88,7 @@ def set_profile_rate(nbytes: SupportsIndex | str | None) -> int:
     nbytes   bytes, or a size such as "64KiB"; 1 samples every block; 0, None or "off" none
     GOALLOC_PROFILE_RATE sets it from the start.  Samples of before keep the weight that they have.
     """
-    return _core.set_profile_rate(sample_rate(nbytes))
+    return _core.set_profile_rate(sample_rate(nbytes, "nbytes"))
 
 
 def reset_peak() -> None:

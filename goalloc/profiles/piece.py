@@ -7,7 +7,7 @@ from array import array
 from time import perf_counter
 
 from .. import _core
-from ..arguments import sample_rate
+from ..arguments import must_be, sample_rate
 from ..display.text import human
 from ..errors import InstallError
 from ..place import NOT_IN_PLACE
@@ -59,7 +59,7 @@ class CodeProfile:
     def __init__(self, rate: SupportsIndex | str = RATE) -> None:
         self.rate = sample_rate(rate)
         if not 1 <= self.rate <= _MOST:
-            raise ValueError(f"a rate from 1 to {_MOST} bytes: {rate!r}")
+            raise ValueError(must_be("rate", f"from 1 to {_MOST} bytes", rate))
         self.seconds = 0.0
         self.freed_space = 0
         self._outside: list[tuple[str, str]] = []
@@ -230,7 +230,7 @@ def _need_function(function: Any) -> None:
     import inspect
 
     if not callable(function) or isinstance(function, type):
-        raise TypeError(f"a CodeProfile decorates functions: {function!r}")
+        raise TypeError(f"a CodeProfile decorates functions, not {function!r}")
     later = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     if any(runs_later(function) for runs_later in later):
         raise TypeError(

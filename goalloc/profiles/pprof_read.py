@@ -66,7 +66,7 @@ def read_profile(path: str | os.PathLike[str]) -> HeapProfile:
 def decode(data: bytes) -> tuple[Tables, About]:
     """The tables of a pprof file, and what holds for all of it."""
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError(f"the bytes of a pprof file, not {type(data).__name__}")
+        raise TypeError(f"data must be the bytes of a pprof file, not {type(data).__name__}")
     data = bytes(data)
     if len(data) > LIMIT:
         raise ValueError(f"more than {LIMIT >> 20} MiB")

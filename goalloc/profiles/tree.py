@@ -165,9 +165,9 @@ class Tree:
     ) -> str:
         """As text: only nodes of at least so many percent of the whole, only so many lines, and only
         so many levels below the root."""
-        lines = rows_wanted(lines)
-        depth = rows_wanted(depth, "levels")
-        least = float(real_number(least, "a percentage of the whole"))
+        lines = rows_wanted(lines, "lines")
+        depth = rows_wanted(depth, "depth", "levels")
+        least = float(real_number(least, "least", "a percentage of the whole"))
         cut = abs(self._whole) * least / 100
         rows: list[tuple[str, str, str]] = []
         # What is still to print: name, own, total, node; what stands before it and its children.
