@@ -22,6 +22,8 @@ def test_every_view_says_so(python):
         views = [getattr(goalloc, name)() for name in VIEWS]
         views.append(views[2].diff(views[2]))
         views.append(views[2].fragmentation())
+        try: views[2].arena_map()
+        except ValueError as error: assert "no arenas in this snapshot: goalloc is not in place" in str(error)
         goalloc.install("wrap")  # they are of the moment when they were taken
         for v in views + pickle.loads(pickle.dumps(views)):
             html = v.top()._repr_html_() if hasattr(v, "top") else v._repr_html_()
