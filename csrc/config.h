@@ -140,7 +140,8 @@
 _Static_assert(GA_MAX_SMALL_SIZE % GA_PAGE_SIZE == 0, "largest class is whole pages");
 _Static_assert(GA_HEAP_GROW_MIN % GA_PAGE_SIZE == 0, "the heap grows by whole pages");
 _Static_assert(GA_CUT_MIN >= GA_PAGE_SIZE && GA_CUT_MIN <= GA_MAX_SMALL_SIZE &&
-                   GA_CUT_MIN % GA_PAGE_SIZE == 0, "whole pages; all that are large at least");
+                   GA_CUT_MIN % GA_PAGE_SIZE == 0,
+               "whole pages, and no more than any large block has");
 _Static_assert(GA_MOVE_MIN > GA_MAX_SMALL_SIZE, "only large objects move");
 _Static_assert(GA_PAGES_PER_ARENA == 8192, "Go's pagesPerArena");
 _Static_assert(GA_STACK_MIN << (GA_STACK_ORDERS - 1) <= GA_STACK_SPAN_SIZE, "orders fit a span");

@@ -331,8 +331,15 @@ static void keep_released_locked(struct mheap *h, struct mspan *s) {
     s->os_released = 0;
 }
 
-void mheap_free_locked(struct mheap *h, struct mspan *s, bool needzero) {
+/* The pages of s, which nobody uses any more, become free. */
+static void retire_locked(struct mheap *h, struct mspan *s) {
     mheap_mark_active(h);
+    coalesce_locked(h, s);
+    if (mheap_is_tight(h))
+        mheap_keep_limit_locked(h);
+}
+
+void mheap_free_locked(struct mheap *h, struct mspan *s, bool needzero) {
     if (s->state == MSPAN_MANUAL) {
         GA_CHECK(s->alloc_count == 0);
         h->pages_manual -= s->npages;
@@ -351,9 +358,7 @@ void mheap_free_locked(struct mheap *h, struct mspan *s, bool needzero) {
             keep_released_locked(h, s);
     }
     s->needzero = needzero;
-    coalesce_locked(h, s);
-    if (mheap_is_tight(h))
-        mheap_keep_limit_locked(h);
+    retire_locked(h, s);
 }
 
 void mheap_free(struct mheap *h, struct mspan *s) {
@@ -417,10 +422,7 @@ bool mheap_cut_locked(struct mheap *h, struct mspan *s, size_t npages) {
     s->npages = (uint32_t)npages;
     h->pages_in_use -= tail->npages;
     arena_mark_freed(&h->map, tail, GA_WAS_LARGE_TAIL, GA_WAS_LARGE_TAIL);
-    mheap_mark_active(h);
-    coalesce_locked(h, tail);
-    if (mheap_is_tight(h))
-        mheap_keep_limit_locked(h);
+    retire_locked(h, tail);
     return true;
 }
 

@@ -173,8 +173,9 @@ static size_t domain_size(PyMemAllocatorDomain domain, size_t size) {
 /* The raw block p has been made, perhaps for another interpreter.  (One that is not ours was made
  * after uninstall, and interp_serve will find whoever came meanwhile.) */
 static void watch(void *p, size_t nbytes) {
-    if (p != NULL && interp_has_size(nbytes) && arena_is_ours(&heap.map, (uintptr_t)p))
-        interp_watch(mheap_span_of_heap(&heap, (uintptr_t)p));
+    struct mspan *s = interp_has_size(nbytes) ? mheap_span_of_heap(&heap, (uintptr_t)p) : NULL;
+    if (s != NULL)
+        interp_watch(s);
 }
 
 static GA_NOINLINE void *slow_malloc(PyMemAllocatorDomain domain, size_t size) {
