@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .commands import CommandError, run
+from .commands import CommandError, required, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,12 +101,6 @@ def _act(own: list[str], error: str | None) -> int:
     return status
 
 
-def _need_command(args: argparse.Namespace) -> int:
-    """Not left to argparse, which would ask for it before it tells of an option that it does not know."""
-    args.error("the following arguments are required: command")
-    return 2
-
-
 def _prog() -> str:
     """The way it was called: both ways are the same, but for where goalloc is found."""
     return "goalloc" if os.path.basename(sys.argv[0]) == "goalloc" else "python -m goalloc"
@@ -122,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=_prog(), description="Go's memory allocator under CPython."
     )
     parser.add_argument("--version", action="version", version=f"goalloc {__version__}")
-    parser.set_defaults(error=parser.error, action=_need_command)
+    parser.set_defaults(error=parser.error, action=required("command"))
     commands = parser.add_subparsers(dest="command", metavar="command")
     for subject in ("run", "info", "profiles", "attach", "enable", "kernel"):
         import_module(f"{__package__}.commands.{subject}").add(commands)

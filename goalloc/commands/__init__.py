@@ -40,3 +40,14 @@ def add_command(
     parser = commands.add_parser(name, help=help, description=text)
     parser.set_defaults(action=action, error=parser.error)
     return parser
+
+
+def required(what: str) -> Callable[[argparse.Namespace], int]:
+    """The action where a word is missing.  Not left to argparse, which would ask for it before it tells
+    of an option that it does not know."""
+
+    def action(args: argparse.Namespace) -> int:
+        args.error(f"the following arguments are required: {what}")
+        return 2
+
+    return action

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from . import CommandError, add_command, need_core
+from . import CommandError, add_command, need_core, required
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _NAME = "goalloc"
 
 def add(commands: _Subparsers) -> None:
     parser = add_command(
-        commands, "kernel", _need_action, "add a Jupyter kernel that runs on goalloc"
+        commands, "kernel", required("action"), "add a Jupyter kernel that runs on goalloc"
     )
     actions = parser.add_subparsers(dest="action_name", metavar="action")
     install = add_command(
@@ -49,11 +49,6 @@ def _name(text: str) -> str:
 
         raise ArgumentTypeError("the name is empty")
     return text
-
-
-def _need_action(args: argparse.Namespace) -> int:
-    args.error("the following arguments are required: action")
-    return 2
 
 
 def specification(display_name: str | None, rate: str | None) -> dict[str, Any]:
